@@ -1,0 +1,147 @@
+"""Worker side. Who is calling: users, tenants, memberships, router keys."""
+
+import zoneinfo
+from typing import Any
+
+from django.contrib.auth.models import AbstractUser
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
+
+from smartrouter.lib.changes import TrackedQuerySet
+
+
+def validate_timezone(name: str) -> None:
+    """Raise ValidationError unless name is an IANA time zone."""
+    if name not in zoneinfo.available_timezones():
+        raise ValidationError(
+            _("“%(name)s” is not a time zone; use a name such as UTC, Europe/Berlin or Asia/Shanghai."),
+            params={"name": name},
+            code="timezone",
+        )
+
+
+def validate_model_patterns(patterns: Any) -> None:
+    """Raise ValidationError unless patterns is a list of non-empty strings with at most one *, at the end."""
+    if not isinstance(patterns, list) or not all(isinstance(p, str) and p for p in patterns):
+        raise ValidationError(_("Give a list of model names."), code="patterns")
+    for pattern in patterns:
+        if "*" in pattern[:-1]:
+            raise ValidationError(
+                _("“%(pattern)s”: a * may stand only at the end, as in auto:*."),
+                params={"pattern": pattern},
+                code="pattern",
+            )
+
+
+class User(AbstractUser):
+    """A person who signs in."""
+
+    class Meta(AbstractUser.Meta):
+        verbose_name = _("user")
+        verbose_name_plural = _("users")
+
+
+class Tenant(models.Model):
+    """Who pays: an organisation, a team or a person, in a tree."""
+
+    class Kind(models.TextChoices):
+        ORGANISATION = "organisation", _("Organisation")
+        TEAM = "team", _("Team")
+        PERSON = "person", _("Person")
+
+    name = models.CharField(
+        _("name"),
+        max_length=100,
+        unique=True,
+        help_text=_("The tenant's identity in the configuration file and reports."),
+    )
+    display_name = models.CharField(_("display name"), max_length=200, blank=True)
+    kind = models.CharField(_("kind"), max_length=20, choices=Kind, default=Kind.ORGANISATION)
+    parent = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="children", verbose_name=_("parent tenant")
+    )
+    timezone = models.CharField(_("time zone"), max_length=64, default="UTC", validators=[validate_timezone])
+    is_active = models.BooleanField(
+        _("active"), default=True, help_text=_("The keys of an inactive tenant, and of all below it, are refused.")
+    )
+    can_see_channels = models.BooleanField(
+        _("sees channels"),
+        default=False,
+        help_text=_("Whether answers name the channel that served them (header x-smartrouter-channel)."),
+    )
+    created_at = models.DateTimeField(_("created"), default=now, editable=False)
+
+    objects = TrackedQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("tenant")
+        verbose_name_plural = _("tenants")
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        above, seen = self.parent, {self.pk} if self.pk else set()
+        while above is not None:
+            if above.pk in seen:
+                raise ValidationError({"parent": _("A tenant cannot be below itself.")})
+            seen.add(above.pk)
+            above = above.parent
+
+
+class Membership(models.Model):
+    """A user's role in a tenant."""
+
+    class Role(models.TextChoices):
+        VIEWER = "viewer", _("Viewer")
+        MEMBER = "member", _("Member")
+        ADMIN = "admin", _("Admin")
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="memberships", verbose_name=_("user"))
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="memberships", verbose_name=_("tenant"))
+    role = models.CharField(_("role"), max_length=10, choices=Role, default=Role.VIEWER)
+
+    class Meta:
+        verbose_name = _("membership")
+        verbose_name_plural = _("memberships")
+        constraints = [models.UniqueConstraint(fields=["user", "tenant"], name="membership_once_a_tenant")]
+
+    def __str__(self) -> str:
+        return f"{self.user} @ {self.tenant} ({self.get_role_display()})"
+
+
+class RouterKey(models.Model):
+    """A key that a client sends us; only its keyed digest is stored."""
+
+    tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="router_keys", verbose_name=_("tenant"))
+    name = models.CharField(_("name"), max_length=100)
+    owner = models.ForeignKey(
+        User, models.SET_NULL, null=True, blank=True, related_name="router_keys", verbose_name=_("owner")
+    )
+    digest = models.CharField(_("digest"), max_length=64, unique=True, editable=False)
+    hint = models.CharField(_("key"), max_length=20, editable=False, help_text=_("Its first and last characters."))
+    env_name = models.CharField(_("environment variable"), max_length=100, blank=True, editable=False)
+    allowed_models = models.JSONField(
+        _("allowed models"),
+        default=list,
+        blank=True,
+        validators=[validate_model_patterns],
+        help_text=_("Names that this key may ask for, such as auto:* or openai/gpt-4o-mini. Empty: all."),
+    )
+    is_active = models.BooleanField(_("active"), default=True)
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+    created_at = models.DateTimeField(_("created"), default=now, editable=False)
+
+    objects = TrackedQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("router key")
+        verbose_name_plural = _("router keys")
+        ordering = ["tenant__name", "name"]
+        constraints = [models.UniqueConstraint(fields=["tenant", "name"], name="router_key_name_once_a_tenant")]
+
+    def __str__(self) -> str:
+        return f"{self.tenant}/{self.name}"

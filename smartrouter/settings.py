@@ -1,0 +1,259 @@
+"""Every setting of SmartRouter, each read once from the environment.
+
+A value that cannot be read does not raise here: it is noted in SETTINGS_PROBLEMS, the default stands in, and
+smartrouter.checks turns the note into a system check error, so that the operator meets one sentence and no traceback.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
+
+from smartrouter.lib.outbound.address import AddressPolicy
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+SETTINGS_PROBLEMS: list[tuple[str, str]] = []
+
+environ.Env.read_env(BASE_DIR / ".env")
+DATA_DIR = Path(os.environ.get("SMARTROUTER_DATA") or BASE_DIR / "data").absolute()
+SECRETS_FILE = DATA_DIR / "secrets.env"
+environ.Env.read_env(SECRETS_FILE)
+env = environ.Env()
+
+
+def read(name: str, cast: Callable[[str], Any], default: Any) -> Any:
+    """The environment's value of name, cast; the default where it is unset, empty or wrong (wrong is noted)."""
+    text = env.str(name, default="").strip()
+    if not text:
+        return default
+    try:
+        return cast(text)
+    except (ValueError, KeyError, TypeError, ImproperlyConfigured) as e:
+        # The value itself may be a secret (a database password): only its name and the reason are kept.
+        SETTINGS_PROBLEMS.append((name, str(e).replace(text, "...")))
+        return default
+
+
+def read_list(name: str, default: list[str]) -> list[str]:
+    """The comma-separated values of name, stripped, without empty ones."""
+    return read(name, lambda text: [part.strip() for part in text.split(",") if part.strip()], default)
+
+
+def read_bool(text: str) -> bool:
+    """True for 1/true/yes/on, False for 0/false/no/off, whatever the case."""
+    lowered = text.lower()
+    if lowered in ("1", "true", "yes", "on"):
+        return True
+    if lowered in ("0", "false", "no", "off"):
+        return False
+    raise ValueError("use true or false")
+
+
+def between(low: float, high: float, kind: type = int) -> Callable[[str], Any]:
+    """A cast that accepts numbers from low to high."""
+
+    def cast(text: str) -> Any:
+        try:
+            number = kind(text)
+        except ValueError as e:
+            raise ValueError("use a number") from e
+        if not low <= number <= high:
+            raise ValueError(f"use a number from {low} to {high}")
+        return number
+
+    return cast
+
+
+def read_database(text: str) -> dict[str, Any]:
+    """Django's database settings for a DATABASE_URL; only SQLite and PostgreSQL are supported."""
+    config = environ.Env.db_url_config(text)
+    engine = config.get("ENGINE", "")
+    if engine not in ("django.db.backends.sqlite3", "django.db.backends.postgresql"):
+        raise ValueError("use sqlite:///PATH or postgres://USER:PASSWORD@HOST:PORT/NAME")
+    if not config.get("NAME"):
+        raise ValueError("the database has no name")
+    return dict(config)
+
+
+# --- where and how it runs
+DEBUG = read("DEBUG", read_bool, False)
+HOST = read("HOST", str, "127.0.0.1")
+PORT = read("PORT", between(0, 65535), 8000)
+WEB_CONCURRENCY = read("WEB_CONCURRENCY", between(1, 256), 1)
+LOG_LEVEL = read("LOG_LEVEL", lambda t: {n: n for n in ("DEBUG", "INFO", "WARNING", "ERROR")}[t.upper()], "INFO")
+TRUSTED_PROXIES = read_list("TRUSTED_PROXIES", [])
+ALLOWED_HOSTS = read_list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]", HOST])
+CSRF_TRUSTED_ORIGINS = read_list("CSRF_TRUSTED_ORIGINS", [])
+SERVER_MODE = bool(env.str("REDIS_URL", "")) or env.str("DATABASE_URL", "").startswith(("postgres", "pgsql"))
+
+# --- secrets
+SECRET_KEY = env.str("SECRET_KEY", "")
+ENCRYPTION_KEYS = read_list("ENCRYPTION_KEYS", [])
+KEY_PEPPER = env.str("KEY_PEPPER", "")
+
+# --- stores
+REDIS_URL = env.str("REDIS_URL", "")
+_SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(DATA_DIR / "smartrouter.sqlite3")}
+DATABASES = {"default": read("DATABASE_URL", read_database, _SQLITE)}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # Writers queue for up to 20 s instead of failing; readers never wait (WAL).
+    DATABASES["default"].setdefault("OPTIONS", {}).update(
+        timeout=20, transaction_mode="IMMEDIATE", init_command="PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+    )
+else:
+    DATABASES["default"].update(CONN_MAX_AGE=60, CONN_HEALTH_CHECKS=True)
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+SPOOL_DIR = DATA_DIR / "spool"
+
+# --- the data plane
+MAX_BODY_MB = read("MAX_BODY_MB", between(0.01, 1024, float), 0.0)  # 0: the endpoints' own caps
+BODY_RECEIVE_SECONDS = read("BODY_RECEIVE_SECONDS", between(1, 600, float), 30.0)
+MAX_BUFFERED_MB = read("MAX_BUFFERED_MB", between(1, 65536), 512)
+DRAIN_SECONDS = read("DRAIN_SECONDS", between(0, 600, float), 25.0)
+UPSTREAM_PRIVATE_NETWORKS = read(
+    "UPSTREAM_PRIVATE_NETWORKS",
+    lambda text: AddressPolicy.parse([part.strip() for part in text.split(",") if part.strip() not in ("", "none")]),
+    AddressPolicy.parse([] if SERVER_MODE else ["127.0.0.0/8", "::1"]),
+)
+# Off in the server default: a fresh embedded installation shows the whole product without a vendor's key.
+SIMULATOR = read("SIMULATOR", read_bool, not SERVER_MODE)
+SIMULATOR_PORTS = [int(p) for p in read("SIMULATOR_PORTS", lambda t: [int(p) for p in t.split(",")], [9101, 9102])]
+
+# --- Django
+ROOT_URLCONF = "smartrouter.urls"
+ASGI_APPLICATION = "smartrouter.asgi.application"
+WSGI_APPLICATION = "smartrouter.wsgi.application"
+AUTH_USER_MODEL = "accounts.User"
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "smartrouter",
+    "smartrouter.accounts",
+    "providers",
+    "channels",
+    "billing",
+    "routing",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+LOGIN_URL = "admin:login"
+SESSION_COOKIE_NAME = "smartrouter_session"
+CSRF_COOKIE_NAME = "smartrouter_csrf"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = read("SECURE_COOKIES", read_bool, False)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+SECURE_CONTENT_TYPE_NOSNIFF = True
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000  # a channel with many offerings is one form
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese"))]
+LOCALE_PATHS = [BASE_DIR / "smartrouter" / "locale"]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = read("TIME_ZONE", str, "UTC")
+
+STATIC_URL = "static/"
+STATIC_ROOT = DATA_DIR / "static"
+# The finders serve what the packages ship, so that no collectstatic step stands between clone and page.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
+
+REST_FRAMEWORK = {
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "SmartRouter",
+    "VERSION": "v1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/v1",
+    "SERVE_PERMISSIONS": [],
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "smartrouter.lib.logs.JsonFormatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {
+        # Libraries that print headers, SQL parameters or bodies at DEBUG would print secrets.
+        "django.db.backends": {"level": "INFO"},
+        "httpcore": {"level": "INFO"},
+        "httpx": {"level": "WARNING"},
+        "aiohttp": {"level": "INFO"},
+        "asyncio": {"level": "INFO"},
+        "uvicorn.access": {"level": "WARNING"},
+        "celery": {"level": "INFO" if LOG_LEVEL == "DEBUG" else LOG_LEVEL},
+    },
+}
+
+# --- Celery: Redis where there is one, else a broker in plain files with worker and beat in one process
+BROKER_DIR = DATA_DIR / "celery"
+CELERY_BROKER_URL = REDIS_URL or "filesystem://"
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {}
+    if REDIS_URL
+    else {
+        "data_folder_in": str(BROKER_DIR / "queue"),
+        "data_folder_out": str(BROKER_DIR / "queue"),
+        "control_folder": str(BROKER_DIR / "control"),
+        "store_processed": False,
+    }
+)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_TIMEZONE = "UTC"
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BEAT_SCHEDULE_FILENAME = str(BROKER_DIR / "beat-schedule")
+CELERY_BEAT_SCHEDULE = {
+    "prune-changes": {"task": "routing.tasks.prune_changes", "schedule": 3600.0},
+}
