@@ -1,7 +1,7 @@
 """Hot path. The errors that rooms raise to one another; only endpoints turn them into a wire format."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -57,7 +57,8 @@ class UpstreamError(Exception):
     """One attempt failed, classified by its adapter.
 
     message is safe to show to callers: no keys, organisation or account ids. status is the upstream's HTTP status, None
-    where none came. timed_out tells a deadline from the other TRANSIENT ones.
+    where none came. timed_out tells a deadline from the other TRANSIENT ones; is_unanswered a connection that closed
+    before a byte of an answer.
     """
 
     kind: ErrorClass
@@ -67,7 +68,7 @@ class UpstreamError(Exception):
     param: str | None = None
     retry_after_s: float | None = None
     timed_out: bool = False
-    extra: dict[str, Any] = field(default_factory=dict)
+    is_unanswered: bool = False
 
     def __str__(self) -> str:
         return f"{self.kind.value}: {self.message}"
