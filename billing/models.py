@@ -7,9 +7,9 @@ from django.utils.translation import gettext_lazy as _
 class UsageRecord(models.Model):
     """One attempt against one upstream: what was used, what it cost us, what the tenant is charged.
 
-    Names are kept as text and nothing points here or away from here, so that deleting a channel never rewrites the past.
-    tenant_ref and router_key_ref are the rows' ids at the time. The primary key is the attempt's UUIDv7: newest last.
-    Exactly one row of a request is billable. Money in nano-USD; None: the price was not known.
+    Names are kept as text and nothing points here or away from here, so that deleting a channel never rewrites the
+    past. tenant_ref and router_key_ref are the rows' ids at the time. The primary key is the attempt's UUIDv7: newest
+    last. Exactly one row of a request is billable. Money in nano-USD; None: the price was not known.
     """
 
     class Status(models.TextChoices):
@@ -54,11 +54,13 @@ class UsageRecord(models.Model):
     error_class = models.CharField(_("error class"), max_length=12, blank=True)
     error_message = models.CharField(_("error"), max_length=500, blank=True)
     finish_reason = models.CharField(_("finish reason"), max_length=40, blank=True)
-    # tokens: prompt includes cached and cache writes, completion includes reasoning
+    # tokens: prompt includes cached, cache writes, audio and image; cache writes include those for one hour;
+    # completion includes reasoning and audio output
     prompt_tokens = models.PositiveIntegerField(_("prompt tokens"), default=0)
     completion_tokens = models.PositiveIntegerField(_("completion tokens"), default=0)
     cached_tokens = models.PositiveIntegerField(_("cached tokens"), default=0)
     cache_write_tokens = models.PositiveIntegerField(_("cache write tokens"), default=0)
+    cache_write_1h_tokens = models.PositiveIntegerField(_("cache write tokens (1 h)"), default=0)
     reasoning_tokens = models.PositiveIntegerField(_("reasoning tokens"), default=0)
     audio_input_tokens = models.PositiveIntegerField(_("audio input tokens"), default=0)
     audio_output_tokens = models.PositiveIntegerField(_("audio output tokens"), default=0)
@@ -87,7 +89,8 @@ class UsageRecord(models.Model):
 class UsageHour(models.Model):
     """The sums of the usage records admitted in one hour (UTC), for one combination of names.
 
-    requests counts billable rows, attempts all rows; charge is summed over billable rows only, cost over all.
+    requests counts billable rows, attempts all rows; failures those that failed, were cut off or abandoned; unpriced
+    those whose cost, or charge if billable, is not known. Charge is summed over billable rows only, all else over all.
     """
 
     hour = models.DateTimeField(_("hour"))

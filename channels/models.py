@@ -59,8 +59,8 @@ def validate_headers(headers: Any) -> None:
 
 def validate_proxy_url(text: str) -> None:
     """Raise ValidationError unless text is an http:// address of a proxy, with or without a login."""
-    parts = urlsplit(text)
     try:
+        parts = urlsplit(text)
         is_usable = (
             parts.scheme == "http" and bool(parts.hostname) and parts.path in ("", "/") and parts.port is not False
         )
@@ -77,6 +77,12 @@ def validate_params(params: Any) -> None:
     for name in ("model", "messages", "stream", "stream_options"):
         if name in params:
             raise ValidationError(_("“%(name)s” is set by the router."), params={"name": name}, code="params")
+
+
+def validate_key_text(text: str) -> None:
+    """Raise ValidationError unless text can be sent as a key: printable ASCII, no spaces."""
+    if not text or not all("!" <= c <= "~" for c in text):
+        raise ValidationError(_("A key has no spaces, line breaks or letters other than ASCII."), code="key")
 
 
 class Channel(models.Model):
@@ -222,7 +228,8 @@ class Offering(models.Model):
         return f"{self.name} ({self.channel})"
 
     def clean(self) -> None:
-        if self.provider_model_id and self.channel_id and self.provider_model.provider_id != self.channel.provider_id:
+        channel = getattr(self, "channel", None)  # also one that is not saved yet
+        if self.provider_model_id and channel and self.provider_model.provider_id != channel.provider_id:
             raise ValidationError({"provider_model": _("This model belongs to another provider than the channel.")})
         if not self.name and self.provider_model_id:
             self.name = self.provider_model.name

@@ -95,10 +95,13 @@ class Rates:
     windows: tuple[Window, ...] = ()
     effective_from_ms: int = 0
     source: str = ""
-    # Computed once, because every request is priced: the prices in the order of SORTS as whole femto-units (10^-15 of the
-    # currency) a token, per_request as femto-units a request, parents filled in. None: unknown, or finer than that.
+    # Computed once, because every request is priced: the prices in the order of SORTS as whole femto-units (10^-15 of
+    # the currency) a token, per_request as femto-units a request, parents filled in. None: unknown, or finer than that.
     femto: tuple[int, ...] | None = field(init=False, repr=False, compare=False, default=None)
     _json: dict[str, str] | None = field(init=False, repr=False, compare=False, default=None)
+    _variants: dict[tuple[tuple[int, ...], int | None], "Rates"] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "femto", _femto_of(self.filled()))
@@ -117,14 +120,23 @@ class Rates:
         """The flat rates for a prompt of that size at that moment: windows first, then the largest tier that fits."""
         if not self.tiers and not self.windows:
             return self
+        held: tuple[int, ...] = ()
+        if self.windows:
+            moment = datetime.fromtimestamp(at_ms / 1000, UTC)
+            held = tuple(i for i, window in enumerate(self.windows) if window.holds_at(moment))
+        fitting = max((t.min_prompt_tokens for t in self.tiers if prompt_tokens > t.min_prompt_tokens), default=None)
+        found = self._variants.get((held, fitting))
+        if found is None:  # few combinations exist, and building one costs as much as pricing ten requests
+            found = self._variants[held, fitting] = self._variant(held, fitting)
+        return found
+
+    def _variant(self, held: tuple[int, ...], fitting: int | None) -> "Rates":
         changed: dict[str, Any] = {}
-        moment = datetime.fromtimestamp(at_ms / 1000, UTC)
-        for window in self.windows:
-            if window.holds_at(moment):
-                changed.update(window.prices)
-        fitting = [tier for tier in self.tiers if prompt_tokens > tier.min_prompt_tokens]
-        if fitting:
-            changed.update(max(fitting, key=lambda tier: tier.min_prompt_tokens).prices)
+        for i in held:
+            changed.update(self.windows[i].prices)
+        for tier in self.tiers:
+            if tier.min_prompt_tokens == fitting:
+                changed.update(tier.prices)
         return replace(self, tiers=(), windows=(), **changed)
 
     def as_json(self) -> dict[str, str]:

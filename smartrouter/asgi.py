@@ -1,8 +1,77 @@
-"""The ASGI entry."""
+"""The ASGI entry: /v1 and /health go to the data plane's own fast entry, everything else to Django.
 
+The lifespan loads the data plane before the server accepts connections, and lets it drain before the server's own
+deadline: on SIGTERM new requests are refused at once and what still runs is ended after DRAIN_SECONDS.
+"""
+
+import asyncio
+import logging
 import os
+import signal
+import types
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "smartrouter.settings")
 
 from django.core.asgi import get_asgi_application
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "smartrouter.settings")
-application = get_asgi_application()
+django_application = get_asgi_application()
+
+from routing.endpoints import entry  # noqa: E402  (models need the apps to be loaded)
+from routing.opening import close_plane, open_plane  # noqa: E402
+from routing.plane import current_plane  # noqa: E402
+
+logger = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    """Dispatch by path; nothing of /v1 passes through Django's middleware."""
+    if scope["type"] == "http":
+        path = scope["path"]
+        if path.startswith(("/v1/", "/health")) or path == "/v1":
+            await entry.handle(scope, receive, send)
+        else:
+            await django_application(scope, receive, send)
+    elif scope["type"] == "lifespan":
+        await live(receive, send)
+
+
+async def live(receive: Receive, send: Send) -> None:
+    """Open the data plane at start, close it at the end."""
+    await receive()
+    try:
+        await open_plane()
+    except Exception as e:  # noqa: BLE001  (the server prints the sentence and exits)
+        logger.error("start_refused", extra={"reason": str(e)})
+        await send({"type": "lifespan.startup.failed", "message": str(e)})
+        return
+    drain_on_sigterm()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await close_plane()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+def drain_on_sigterm() -> None:
+    """Begin to drain with the same signal that tells the server to stop: its lifespan message comes too late for that."""
+    loop = asyncio.get_running_loop()
+
+    def wrap(number: int) -> None:
+        server = signal.getsignal(number)
+
+        def begin(received: int, frame: types.FrameType | None) -> None:
+            plane = current_plane()
+            if plane is not None:
+                loop.call_soon_threadsafe(plane.begin_drain)
+            if callable(server):
+                server(received, frame)
+
+        signal.signal(number, begin)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        wrap(number)

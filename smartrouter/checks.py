@@ -19,12 +19,11 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
 @register()
 def check_secrets(**kwargs: Any) -> list[CheckMessage]:
     """E002: a secret that is missing."""
-    missing = [name for name in ("SECRET_KEY", "ENCRYPTION_KEYS", "KEY_PEPPER") if not getattr(settings, name)]
-    if not missing:
+    if not settings.MISSING_SECRETS:
         return []
     hint = (
         _("Set it in the environment; every process and host needs the same value.")
         if settings.SERVER_MODE
         else _("Run “make run” once, which generates it, or set it in the environment.")
     )
-    return [Error(_("%s is not set.") % name, hint=hint, id="smartrouter.E002") for name in missing]
+    return [Error(_("%s is not set.") % name, hint=hint, id="smartrouter.E002") for name in settings.MISSING_SECRETS]

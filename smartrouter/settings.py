@@ -5,6 +5,9 @@ smartrouter.checks turns the note into a system check error, so that the operato
 """
 
 import os
+import secrets
+import warnings
+import zoneinfo
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,11 @@ SETTINGS_PROBLEMS: list[tuple[str, str]] = []
 environ.Env.read_env(BASE_DIR / ".env")
 DATA_DIR = Path(os.environ.get("SMARTROUTER_DATA") or BASE_DIR / "data").absolute()
 SECRETS_FILE = DATA_DIR / "secrets.env"
+# A variable that is there but empty (a line of .env left blank) is not a secret: the generated one stands.
+SECRET_NAMES = ("SECRET_KEY", "ENCRYPTION_KEYS", "KEY_PEPPER")
+for _name in SECRET_NAMES:
+    if not os.environ.get(_name, "").strip():
+        os.environ.pop(_name, None)
 environ.Env.read_env(SECRETS_FILE)
 env = environ.Env()
 
@@ -40,7 +48,8 @@ def read(name: str, cast: Callable[[str], Any], default: Any) -> Any:
 
 def read_list(name: str, default: list[str]) -> list[str]:
     """The comma-separated values of name, stripped, without empty ones."""
-    return read(name, lambda text: [part.strip() for part in text.split(",") if part.strip()], default)
+    values: list[str] = read(name, lambda text: [part.strip() for part in text.split(",") if part.strip()], default)
+    return values
 
 
 def read_bool(text: str) -> bool:
@@ -68,9 +77,41 @@ def between(low: float, high: float, kind: type = int) -> Callable[[str], Any]:
     return cast
 
 
+def one_of(*names: str) -> Callable[[str], str]:
+    """A cast that accepts these words, whatever the case."""
+
+    def cast(text: str) -> str:
+        if text.upper() not in names:
+            raise ValueError(f"use one of {', '.join(names)}")
+        return text.upper()
+
+    return cast
+
+
+def read_timezone(text: str) -> str:
+    """The name of an IANA time zone."""
+    if text not in zoneinfo.available_timezones():
+        raise ValueError("use a name such as UTC, Europe/Berlin or Asia/Shanghai")
+    return text
+
+
+def read_ports(text: str) -> list[int]:
+    """Two different ports."""
+    ports = [between(1, 65535)(part.strip()) for part in text.split(",")]
+    if len(set(ports)) != 2 or len(ports) != 2:
+        raise ValueError("use two different ports such as 9101,9102")
+    return ports
+
+
 def read_database(text: str) -> dict[str, Any]:
     """Django's database settings for a DATABASE_URL; only SQLite and PostgreSQL are supported."""
-    config = environ.Env.db_url_config(text)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # for an unknown scheme it prints the URL, password and all
+            config = environ.Env.db_url_config(text)
+    except ValueError as e:
+        # The reason may quote a piece of the password: it is left out.
+        raise ValueError("it is not a URL; special characters in the password are written as %XX") from e
     engine = config.get("ENGINE", "")
     if engine not in ("django.db.backends.sqlite3", "django.db.backends.postgresql"):
         raise ValueError("use sqlite:///PATH or postgres://USER:PASSWORD@HOST:PORT/NAME")
@@ -84,7 +125,7 @@ DEBUG = read("DEBUG", read_bool, False)
 HOST = read("HOST", str, "127.0.0.1")
 PORT = read("PORT", between(0, 65535), 8000)
 WEB_CONCURRENCY = read("WEB_CONCURRENCY", between(1, 256), 1)
-LOG_LEVEL = read("LOG_LEVEL", lambda t: {n: n for n in ("DEBUG", "INFO", "WARNING", "ERROR")}[t.upper()], "INFO")
+LOG_LEVEL = read("LOG_LEVEL", one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")
 TRUSTED_PROXIES = read_list("TRUSTED_PROXIES", [])
 ALLOWED_HOSTS = read_list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]", HOST])
 CSRF_TRUSTED_ORIGINS = read_list("CSRF_TRUSTED_ORIGINS", [])
@@ -94,6 +135,11 @@ SERVER_MODE = bool(env.str("REDIS_URL", "")) or env.str("DATABASE_URL", "").star
 SECRET_KEY = env.str("SECRET_KEY", "")
 ENCRYPTION_KEYS = read_list("ENCRYPTION_KEYS", [])
 KEY_PEPPER = env.str("KEY_PEPPER", "")
+MISSING_SECRETS = [name for name in SECRET_NAMES if not globals()[name]]
+if not SECRET_KEY:
+    # Packages read it while they are imported. With this one, known to nobody, they load, and whoever serves can refuse
+    # with a sentence (smartrouter.checks, the start of each server) instead of a traceback.
+    SECRET_KEY = secrets.token_urlsafe(50)
 
 # --- stores
 REDIS_URL = env.str("REDIS_URL", "")
@@ -106,6 +152,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     )
 else:
     DATABASES["default"].update(CONN_MAX_AGE=60, CONN_HEALTH_CHECKS=True)
+    # A host that does not answer is reported within seconds, not after the system's two minutes.
+    DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 SPOOL_DIR = DATA_DIR / "spool"
 
@@ -114,6 +162,7 @@ MAX_BODY_MB = read("MAX_BODY_MB", between(0.01, 1024, float), 0.0)  # 0: the end
 BODY_RECEIVE_SECONDS = read("BODY_RECEIVE_SECONDS", between(1, 600, float), 30.0)
 MAX_BUFFERED_MB = read("MAX_BUFFERED_MB", between(1, 65536), 512)
 DRAIN_SECONDS = read("DRAIN_SECONDS", between(0, 600, float), 25.0)
+REQUEST_TIMEOUT_SECONDS = read("REQUEST_TIMEOUT_SECONDS", between(1, 3600, float), 600.0)
 UPSTREAM_PRIVATE_NETWORKS = read(
     "UPSTREAM_PRIVATE_NETWORKS",
     lambda text: AddressPolicy.parse([part.strip() for part in text.split(",") if part.strip() not in ("", "none")]),
@@ -121,7 +170,7 @@ UPSTREAM_PRIVATE_NETWORKS = read(
 )
 # Off in the server default: a fresh embedded installation shows the whole product without a vendor's key.
 SIMULATOR = read("SIMULATOR", read_bool, not SERVER_MODE)
-SIMULATOR_PORTS = [int(p) for p in read("SIMULATOR_PORTS", lambda t: [int(p) for p in t.split(",")], [9101, 9102])]
+SIMULATOR_PORTS = read("SIMULATOR_PORTS", read_ports, [9101, 9102])
 
 # --- Django
 ROOT_URLCONF = "smartrouter.urls"
@@ -129,9 +178,9 @@ ASGI_APPLICATION = "smartrouter.asgi.application"
 WSGI_APPLICATION = "smartrouter.wsgi.application"
 AUTH_USER_MODEL = "accounts.User"
 INSTALLED_APPS = [
-    "unfold",
+    "unfold.apps.BasicAppConfig",  # our own admin site stands in for its site
     "unfold.contrib.filters",
-    "django.contrib.admin",
+    "smartrouter.adminconfig.SmartRouterAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -178,6 +227,7 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 SESSION_COOKIE_NAME = "smartrouter_session"
 CSRF_COOKIE_NAME = "smartrouter_csrf"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = read("SECURE_COOKIES", read_bool, False)
@@ -191,7 +241,7 @@ LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese"))]
 LOCALE_PATHS = [BASE_DIR / "smartrouter" / "locale"]
 USE_I18N = True
 USE_TZ = True
-TIME_ZONE = read("TIME_ZONE", str, "UTC")
+TIME_ZONE = read("TIME_ZONE", read_timezone, "UTC")
 
 STATIC_URL = "static/"
 STATIC_ROOT = DATA_DIR / "static"
@@ -237,7 +287,7 @@ LOGGING = {
 
 # --- Celery: Redis where there is one, else a broker in plain files with worker and beat in one process
 BROKER_DIR = DATA_DIR / "celery"
-CELERY_BROKER_URL = REDIS_URL or "filesystem://"
+CELERY_BROKER_URL = REDIS_URL or "filesystem://localhost//"
 CELERY_BROKER_TRANSPORT_OPTIONS = (
     {}
     if REDIS_URL
@@ -256,4 +306,16 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BEAT_SCHEDULE_FILENAME = str(BROKER_DIR / "beat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "prune-changes": {"task": "routing.tasks.prune_changes", "schedule": 3600.0},
+}
+
+# --- the admin's look; what depends on the request or the language is in smartrouter.admin.look
+UNFOLD = {
+    "SITE_TITLE": "SmartRouter",
+    "SITE_HEADER": "SmartRouter",
+    "SITE_SYMBOL": "alt_route",
+    "SITE_URL": None,
+    "SHOW_VIEW_ON_SITE": False,
+    "COLORS": "smartrouter.admin.look.colors",
+    "SIDEBAR": {"navigation": "smartrouter.admin.look.navigation"},
+    "DASHBOARD_CALLBACK": "smartrouter.admin.home.dashboard",
 }

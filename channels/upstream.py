@@ -1,0 +1,189 @@
+"""Hot path. One attempt against one upstream: one key, one socket, one classified error."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+import orjson
+
+from channels.records import Candidate, ChannelRecord, KeyRecord
+from providers.dialects import openai_chat
+from smartrouter.lib.errors import ErrorClass, UpstreamError
+from smartrouter.lib.outbound import REQUEST_ARGUMENTS, is_refused
+from smartrouter.lib.sse import EventSplitter, EventTooLarge, data_of
+
+ERROR_BODY_AT_MOST = 64 * 1024
+ANSWER_AT_MOST = 64 * 1024 * 1024
+EVENT_AT_MOST = 16 * 1024 * 1024
+# Role chunks, keep-alive comments and prompt filters come before the first content; more than this is no answer.
+HELD_AT_MOST = 1024 * 1024
+
+
+def headers_of(channel: ChannelRecord, key: KeyRecord | None, attempt_tag: str) -> dict[str, str]:
+    """The request headers: the channel's extra ones first, so that they replace none of ours."""
+    headers = dict(channel.headers.reveal()) if channel.headers else {}
+    headers["Content-Type"] = "application/json"
+    headers["X-Request-Id"] = attempt_tag
+    if key is not None:
+        headers.update(channel.adapter.auth_headers(key.secret.reveal()))
+    return headers
+
+
+async def send_request(
+    session: aiohttp.ClientSession, candidate: Candidate, payload: Mapping[str, Any], headers: Mapping[str, str]
+) -> aiohttp.ClientResponse:
+    """The upstream's answer with status 200, headers read, body not. The caller sets the deadline and releases it.
+
+    Raises UpstreamError for everything else, with the connection given back.
+    """
+    channel = candidate.channel
+    try:
+        response = await session.post(
+            channel.chat_url,
+            data=orjson.dumps(payload),
+            headers=headers,
+            timeout=channel.timeout,
+            proxy=channel.proxy_url.reveal() if channel.proxy_url else None,
+            **REQUEST_ARGUMENTS,
+        )
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as e:
+        raise failure_of(e) from e
+    if response.status == 200:
+        encoding = response.headers.get("Content-Encoding", "identity")
+        if encoding != "identity":
+            response.close()
+            raise UpstreamError(ErrorClass.GARBAGE, f"the answer came in {encoding[:20]}, which was not asked for", 200)
+        return response
+    try:
+        body = await response.content.read(ERROR_BODY_AT_MOST)
+    except (aiohttp.ClientError, OSError) as e:
+        raise failure_of(e) from e
+    finally:
+        response.close()
+    lowered = {name.lower(): value for name, value in response.headers.items()}
+    raise channel.adapter.classify(response.status, lowered, body)
+
+
+def failure_of(error: BaseException) -> UpstreamError:
+    """The classified error of a network failure. Its message names no address: callers may see it."""
+    if is_refused(error):
+        return UpstreamError(ErrorClass.CHANNEL, "the channel's address is not allowed")
+    if isinstance(error, aiohttp.ClientResponseError):
+        return UpstreamError(ErrorClass.GARBAGE, "the upstream did not answer in HTTP")
+    if isinstance(error, aiohttp.InvalidURL | ValueError) and not isinstance(error, OSError):
+        return UpstreamError(ErrorClass.CHANNEL, "the channel's address or headers are wrong")
+    if isinstance(error, TimeoutError):
+        return UpstreamError(ErrorClass.TRANSIENT, "the upstream could not be reached in time", timed_out=True)
+    if isinstance(error, aiohttp.ClientSSLError):
+        return UpstreamError(ErrorClass.TRANSIENT, "the upstream's certificate is not valid")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return UpstreamError(ErrorClass.TRANSIENT, "the upstream could not be reached")
+    if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError):
+        # Before any byte of an answer: most often a kept connection that the upstream had just given up.
+        return UpstreamError(ErrorClass.TRANSIENT, "the upstream closed the connection", is_unanswered=True)
+    return UpstreamError(ErrorClass.TRANSIENT, "the connection to the upstream broke")
+
+
+def error_in(channel: ChannelRecord, doc: Mapping[str, Any]) -> UpstreamError | None:
+    """The classified error of an answer or event that carries an error object under status 200; None where none."""
+    found = doc.get("error")
+    if not found:
+        return None
+    code = found.get("code") if isinstance(found, dict) else None
+    status = code if isinstance(code, int) and 400 <= code < 600 else 500
+    return channel.adapter.classify(status, {}, orjson.dumps({"error": found}))
+
+
+async def read_answer(response: aiohttp.ClientResponse, channel: ChannelRecord) -> dict[str, Any]:
+    """A whole, plain answer. Raises UpstreamError: GARBAGE where it is not a completion."""
+    parts, size = [], 0
+    try:
+        while part := await response.content.readany():
+            size += len(part)
+            if size > ANSWER_AT_MOST:
+                response.close()
+                raise UpstreamError(ErrorClass.GARBAGE, "the answer is too large", 200)
+            parts.append(part)
+    except (aiohttp.ClientError, OSError) as e:
+        raise failure_of(e) from e
+    doc = parse_object(parts[0] if len(parts) == 1 else b"".join(parts))
+    error = error_in(channel, doc)
+    if error:
+        raise error
+    if not isinstance(doc.get("choices"), list) or not doc["choices"]:
+        raise UpstreamError(ErrorClass.GARBAGE, "the answer has no choices", 200)
+    return doc
+
+
+def parse_object(data: bytes) -> dict[str, Any]:
+    """A JSON object. Raises UpstreamError GARBAGE: HTML, broken JSON, wrong UTF-8, another type."""
+    try:
+        doc = orjson.loads(data)
+    except orjson.JSONDecodeError as e:
+        raise UpstreamError(ErrorClass.GARBAGE, "the answer is not JSON", 200) from e
+    if not isinstance(doc, dict):
+        raise UpstreamError(ErrorClass.GARBAGE, "the answer is not a JSON object", 200)
+    return doc
+
+
+class EventStream:
+    """The events of one streamed answer; cut off, garbled or overlong input raises UpstreamError."""
+
+    __slots__ = ("_channel", "_response", "_splitter")
+
+    def __init__(self, response: aiohttp.ClientResponse, channel: ChannelRecord) -> None:
+        self._response = response
+        self._channel = channel
+        self._splitter = EventSplitter(EVENT_AT_MOST)
+
+    async def read(self) -> list[bytes] | None:
+        """The events of the next piece of network data (maybe none yet); None at the end of the body."""
+        try:
+            piece = await self._response.content.readany()
+            return self._splitter.feed(piece) if piece else None
+        except EventTooLarge as e:
+            raise UpstreamError(ErrorClass.GARBAGE, "an event of the stream is too large", 200) from e
+        except (aiohttp.ClientError, OSError) as e:
+            raise failure_of(e) from e
+
+    async def read_until_content(self) -> tuple[list[bytes], int]:
+        """The events up to and with those that came with the first content, and the index of that first one.
+
+        Raises UpstreamError where an error, garbage or the end comes first.
+        """
+        held: list[bytes] = []
+        size = 0
+        while True:
+            events = await self.read()
+            if events is None:
+                rest = self._splitter.rest
+                if rest and not held:
+                    parse_object(rest)  # an HTML page or a plain error object instead of a stream
+                raise UpstreamError(ErrorClass.GARBAGE, "the stream ended before any content", 200)
+            for index, event in enumerate(events, len(held)):
+                size += len(event)
+                if self._commits(event):
+                    return held + events, index
+            held += events
+            if size > HELD_AT_MOST:
+                raise UpstreamError(ErrorClass.GARBAGE, "the stream has no content", 200)
+
+    def _commits(self, event: bytes) -> bool:
+        data = data_of(event)
+        if not data:
+            return False
+        if data.startswith(openai_chat.DONE):
+            raise UpstreamError(ErrorClass.GARBAGE, "the stream ended before any content", 200)
+        doc = parse_object(data)
+        error = error_in(self._channel, doc)
+        if error:
+            raise error
+        return openai_chat.has_content(doc)
+
+    def close(self) -> None:
+        """Drop the connection, so that the upstream stops at once."""
+        self._response.close()
+
+    def release(self) -> None:
+        """Give the connection back; only after the body's end."""
+        self._response.release()

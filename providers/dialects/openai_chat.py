@@ -1,0 +1,164 @@
+"""Hot path. The OpenAI chat completions format: what the router reads in it and the little that it changes.
+
+Requests and answers are parsed to dicts; every field that is not named here passes untouched. Field names: OpenAI API
+reference, openai-python 3.52 (2026-11); the variants of compatible vendors are named where they are read.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from providers.usage import Usage
+from smartrouter.lib.sse import event_of
+
+DONE = b"[DONE]"
+# Rough figures for estimates only, used where an upstream reports no usage.
+BYTES_PER_TOKEN = 4
+MESSAGE_TOKENS = 4
+IMAGE_TOKENS = 765
+# A stream whose events carry more than so many bytes of text on average does not send token by token.
+TOKEN_EVENT_BYTES = 12
+
+
+def build_payload(
+    body: Mapping[str, Any], model: str, params: Mapping[str, Any], *, asks_for_usage: bool
+) -> dict[str, Any]:
+    """The request for one upstream: its model name, the channel's parameters (None removes one), usage asked for."""
+    payload = {**body, "model": model}
+    for name, value in params.items():
+        if value is None:
+            payload.pop(name, None)
+        else:
+            payload[name] = value
+    if payload.get("stream"):
+        if asks_for_usage:
+            payload["stream_options"] = {**(payload.get("stream_options") or {}), "include_usage": True}
+        else:
+            payload.pop("stream_options", None)
+    return payload
+
+
+def _count(source: Any, name: str) -> int:
+    value = source.get(name) if isinstance(source, dict) else None
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def read_usage(found: Mapping[str, Any]) -> Usage:
+    """The usage object of an answer, of OpenAI's and of the compatible vendors' making."""
+    prompt, completion = found.get("prompt_tokens_details"), found.get("completion_tokens_details")
+    cost = found.get("cost")
+    has_cost = isinstance(cost, int | float) and not isinstance(cost, bool) and cost >= 0
+    return Usage(
+        prompt_tokens=_count(found, "prompt_tokens"),
+        completion_tokens=_count(found, "completion_tokens"),
+        # DeepSeek: prompt_cache_hit_tokens beside the details; Moonshot: cached_tokens at the top
+        cached_tokens=_count(prompt, "cached_tokens")
+        or _count(found, "prompt_cache_hit_tokens")
+        or _count(found, "cached_tokens"),
+        cache_write_tokens=_count(prompt, "cache_write_tokens"),
+        reasoning_tokens=_count(completion, "reasoning_tokens"),
+        audio_input_tokens=_count(prompt, "audio_tokens"),
+        audio_output_tokens=_count(completion, "audio_tokens"),
+        image_tokens=_count(prompt, "image_tokens"),
+        reported_cost_usd=Decimal(str(cost)) if has_cost else None,
+    )
+
+
+def usage_in(doc: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The usage object of an answer or chunk; None where there is none, or only null.
+
+    Groq puts it into x_groq, Moonshot into the choice.
+    """
+    found = doc.get("usage")
+    if isinstance(found, dict) and found:
+        return found
+    groq = doc.get("x_groq")
+    if isinstance(groq, dict) and isinstance(groq.get("usage"), dict):
+        return dict(groq["usage"])
+    for choice in doc.get("choices") or ():
+        if isinstance(choice, dict) and isinstance(choice.get("usage"), dict):
+            return dict(choice["usage"])
+    return None
+
+
+def usage_object(usage: Usage) -> dict[str, Any]:
+    """The usage object for an answer whose upstream sent none."""
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+    }
+
+
+def with_charge(found: Mapping[str, Any], charge_usd: float | None) -> dict[str, Any]:
+    """A usage object as callers see it: the upstream's own cost fields gone, ours in `cost`."""
+    kept = {k: v for k, v in found.items() if k not in ("cost", "cost_details", "is_byok")}
+    kept["cost"] = charge_usd
+    return kept
+
+
+def has_content(chunk: Mapping[str, Any]) -> bool:
+    """Whether a chunk commits: text, reasoning, a tool call, a refusal, audio or a finish reason."""
+    for choice in chunk.get("choices") or ():
+        if not isinstance(choice, dict):
+            continue
+        if choice.get("finish_reason"):
+            return True
+        delta = choice.get("delta") or choice.get("message")
+        if isinstance(delta, dict) and any(value for name, value in delta.items() if name != "role"):
+            return True
+    return False
+
+
+def text_bytes(message: Any) -> int:
+    """The UTF-8 bytes of all text in a delta or message: content, reasoning, refusal, tool arguments."""
+    if isinstance(message, str):
+        return len(message) if message.isascii() else len(message.encode("utf-8", "surrogatepass"))
+    if isinstance(message, dict):
+        return sum(text_bytes(value) for name, value in message.items() if name not in ("role", "id", "type", "data"))
+    if isinstance(message, list):
+        return sum(text_bytes(value) for value in message)
+    return 0
+
+
+def estimate_prompt_tokens(body: Mapping[str, Any]) -> int:
+    """About how many tokens a request has: for rows whose upstream never says."""
+    size, extra = text_bytes(body.get("tools")), 0
+    for message in body["messages"]:
+        extra += MESSAGE_TOKENS
+        content = message.get("content")
+        if isinstance(content, list):
+            for part in content:
+                if isinstance(part, dict) and "image_url" in part:
+                    extra += IMAGE_TOKENS
+                elif isinstance(part, dict):
+                    size += text_bytes(part.get("text"))
+        else:
+            size += text_bytes(content)
+        size += text_bytes(message.get("tool_calls"))
+    return extra + -(-size // BYTES_PER_TOKEN)
+
+
+def estimate_answer_tokens(doc: Mapping[str, Any]) -> int:
+    """About how many tokens a whole answer has."""
+    size = sum(text_bytes(c.get("message")) for c in doc.get("choices") or () if isinstance(c, dict))
+    return -(-size // BYTES_PER_TOKEN)
+
+
+def output_limit(body: Mapping[str, Any]) -> int | None:
+    """The request's own limit of output tokens, over all n choices; None where it sets none."""
+    limit = body.get("max_completion_tokens") or body.get("max_tokens")
+    return limit * (body.get("n") or 1) if isinstance(limit, int) else None
+
+
+def usage_event(template: Mapping[str, Any], usage: Mapping[str, Any]) -> bytes:
+    """The last chunk of a stream, which carries only usage, in the likeness of the stream's own chunks."""
+    kept = {k: template[k] for k in ("id", "object", "created", "model", "system_fingerprint") if k in template}
+    return event_of(orjson.dumps({**kept, "choices": [], "usage": usage}))
+
+
+def error_event(error: Mapping[str, Any]) -> bytes:
+    """The event that ends a stream that failed after its first content; no [DONE] follows it."""
+    return event_of(orjson.dumps(error))

@@ -1,0 +1,120 @@
+"""Hot path. A chat completion stream after its first content: relayed as bytes, scanned for the little that matters.
+
+Most events are searched for a few byte patterns and never parsed. Inside JSON text a quotation mark is escaped, so that a
+pattern such as `"usage"` cannot be the model's words followed by a colon.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from providers.dialects import openai_chat
+from providers.usage import Usage
+from smartrouter.lib.sse import data_of, event_of
+
+
+class BadEvent(ValueError):
+    """An event is not what the dialect promises."""
+
+
+class StreamScanner:
+    """Follows one stream. charge_usd gives what a usage costs the caller; usage is kept from its last appearance."""
+
+    __slots__ = (
+        "_charge_usd", "_overhead", "_template", "error", "events", "finish_reason", "is_done", "model", "text_size", "usage",
+        "usage_doc",
+    )  # fmt: skip
+
+    def __init__(self, charge_usd: Callable[[Usage], float | None]) -> None:
+        self._charge_usd = charge_usd
+        self._overhead = 0
+        self._template: dict[str, Any] = {}
+        self.usage: Usage | None = None
+        self.usage_doc: dict[str, Any] = {}
+        self.model = ""
+        self.finish_reason = ""
+        self.events = 0
+        self.text_size = 0
+        self.is_done = False
+        self.error: dict[str, Any] | None = None
+
+    def begin(self, event: bytes) -> None:
+        """Learn from the first event with content what this stream's events look like."""
+        doc = orjson.loads(data_of(event))
+        self._template = doc
+        model = doc.get("model")
+        self.model = model if isinstance(model, str) else ""
+        text = sum(openai_chat.text_bytes(c.get("delta")) for c in doc.get("choices") or () if isinstance(c, dict))
+        self._overhead = max(0, len(event) - text)
+
+    def scan(self, event: bytes) -> bytes:
+        """The bytes to relay for an event: most often the event itself, nothing for a usage chunk and for [DONE].
+
+        Raises BadEvent. After an error event or [DONE] (see error, is_done) nothing more is relayed.
+        """
+        if not event.isascii():
+            try:
+                event.decode()
+            except UnicodeDecodeError as e:
+                raise BadEvent("the stream is not UTF-8") from e
+        if b"[DONE]" in event and data_of(event).startswith(openai_chat.DONE):
+            self.is_done = True
+            return b""
+        has_usage = b'"usage"' in event and not _is_null(event, b'"usage"')
+        has_finish = b'"finish_reason"' in event and not _is_null(event, b'"finish_reason"')
+        if has_usage or has_finish or b'"error"' in event:
+            return self._read(event)
+        if event.startswith(b"data:"):
+            self._count(event)
+        return event
+
+    def _read(self, event: bytes) -> bytes:
+        try:
+            doc = orjson.loads(data_of(event))
+        except orjson.JSONDecodeError as e:
+            raise BadEvent("an event of the stream is not JSON") from e
+        if not isinstance(doc, dict):
+            raise BadEvent("an event of the stream is not a JSON object")
+        if doc.get("error"):
+            self.error = doc
+            return b""
+        reasons = [c.get("finish_reason") for c in doc.get("choices") or () if isinstance(c, dict)]
+        self.finish_reason = next((str(reason) for reason in reasons if reason), self.finish_reason)
+        if openai_chat.has_content(doc) and not any(reasons):
+            self._count(event)
+        found = openai_chat.usage_in(doc)
+        if found is None:
+            return event
+        self.usage = openai_chat.read_usage(found)
+        self.usage_doc = found
+        if not doc.get("choices"):
+            return b""
+        doc["usage"] = openai_chat.with_charge(found, self._charge_usd(self.usage))
+        for holder in (doc.get("x_groq"), *doc["choices"]):
+            if isinstance(holder, dict):
+                holder.pop("usage", None)
+        return event_of(orjson.dumps(doc))
+
+    def _count(self, event: bytes) -> None:
+        self.events += 1
+        self.text_size += max(0, len(event) - self._overhead)
+
+    def estimated_tokens(self) -> int:
+        """About how many tokens went by: one an event where the vendor sends token by token, else by size."""
+        if self.text_size <= openai_chat.TOKEN_EVENT_BYTES * self.events:
+            return self.events
+        return -(-self.text_size // openai_chat.BYTES_PER_TOKEN)
+
+    def last_events(self, usage: Usage, *, wants_usage: bool) -> bytes:
+        """What ends a whole stream: the usage chunk with our charge where the client asked for it, then [DONE]."""
+        found = self.usage_doc or openai_chat.usage_object(usage)
+        shown = openai_chat.with_charge(found, self._charge_usd(usage))
+        last = openai_chat.usage_event(self._template, shown) if wants_usage else b""
+        return last + event_of(openai_chat.DONE)
+
+
+def _is_null(event: bytes, name: bytes) -> bool:
+    """Whether the first field of that name is null (for a name that occurs)."""
+    begin = event.find(name) + len(name)
+    return event[begin : begin + 16].lstrip(b" \t:").startswith(b"null")

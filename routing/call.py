@@ -1,0 +1,47 @@
+"""Hot path. One request of a client on its way: what was asked, who asks, what was tried."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from billing.attempts import AttemptAccount, RequestFacts
+from channels.records import Candidate
+from channels.upstream import EventStream
+from routing.plane import Plane
+from routing.resolve import Caller
+
+
+@dataclass(slots=True)
+class Call:
+    """A request that was parsed, authenticated and resolved.
+
+    began and upstream_s: seconds on the event loop's clock, and of them spent waiting for upstreams. end_reason is set
+    just before the request is cancelled: client_gone or drained.
+    """
+
+    plane: Plane
+    caller: Caller
+    facts: RequestFacts
+    body: dict[str, Any]
+    candidates: list[Candidate]
+    began: float
+    wants_usage: bool = False
+    attempts: int = 0
+    upstream_s: float = 0.0
+    end_reason: str = "client_gone"
+    has_left: bool = False
+    log: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_streamed(self) -> bool:
+        return self.facts.is_streamed
+
+
+@dataclass(slots=True)
+class Answer:
+    """The attempt that answered. A stream: its events up to the first content, whose index is `first`. Plain: the object."""
+
+    account: AttemptAccount
+    stream: EventStream | None = None
+    events: list[bytes] = field(default_factory=list)
+    first: int = 0
+    doc: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,141 @@
+"""Hot path. What every /v1 view has: DRF's views, parsers, authentication and exception handling on an async dispatch.
+
+DRF's own dispatch does not await a handler and negotiates a renderer for each request; this one awaits, and answers with
+plain HttpResponse. Nothing here touches the database.
+"""
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import IO, Any
+
+import orjson
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.translation import gettext as _
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.parsers import BaseParser
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from routing.plane import serving_plane
+from routing.resolve import Caller
+from smartrouter.lib.clock import now_ms
+from smartrouter.lib.errors import RouterError
+from smartrouter.lib.sealing import digest_key
+
+logger = logging.getLogger(__name__)
+
+
+class JsonParser(BaseParser):
+    """A JSON object, whatever the content type says: the OpenAI clients of this world often say the wrong one."""
+
+    media_type = "*/*"
+
+    def parse(
+        self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        try:
+            doc = orjson.loads(stream.read())
+        except orjson.JSONDecodeError as e:
+            message = _("The body is not valid JSON: %s.") % e
+            raise RouterError(400, "invalid_json", message) from e
+        if not isinstance(doc, dict):
+            raise RouterError(400, "invalid_json", _("The body has to be a JSON object."))
+        return doc
+
+
+class RouterKeyAuthentication(BaseAuthentication):
+    """The caller of a router key in `Authorization: Bearer` or `x-api-key`, read from the RoutingTable alone."""
+
+    def authenticate(self, request: Request) -> tuple[Caller, None]:
+        token = token_of(request.META)
+        if not token:
+            raise _unauthorised(_("Send a router key: “Authorization: Bearer rk_...”."))
+        table = serving_plane().table
+        key = table.keys_by_digest.get(digest_key(token))
+        if key is None:
+            raise _unauthorised(_("This router key is not known."))
+        if not key.is_active:
+            raise _unauthorised(_("This router key was revoked."))
+        if key.expires_ms is not None and key.expires_ms <= now_ms():
+            raise _unauthorised(_("This router key has expired."))
+        chain = table.chain_of(key.tenant)
+        if not chain or not all(tenant.is_active for tenant in chain):
+            raise _unauthorised(_("The tenant of this router key is not active."))
+        return Caller(key, chain), None
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"
+
+
+def token_of(headers: Mapping[str, Any]) -> str:
+    """The key that a request carries; empty for none."""
+    scheme, _space, token = headers.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if scheme.lower() == "bearer" and token.strip():
+        return str(token.strip())
+    return str(headers.get("HTTP_X_API_KEY", "")).strip()
+
+
+def _unauthorised(message: str) -> RouterError:
+    return RouterError(401, "invalid_api_key", message, kind="authentication_error")
+
+
+def json_response(doc: Any, status: int = 200) -> HttpResponse:
+    """The document as JSON."""
+    return HttpResponse(orjson.dumps(doc), status=status, content_type="application/json")
+
+
+def error_response(error: RouterError) -> HttpResponse:
+    """The documented answer to an error: the body, Retry-After, and whether a retry can help."""
+    response = json_response(error.body(), error.status)
+    if error.retry_after_s is not None:
+        response["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+        response["x-should-retry"] = "true"
+    elif error.status not in (500, 502, 504):
+        response["x-should-retry"] = "false"
+    if error.status == 401:
+        response["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+class HotView(APIView):
+    """A /v1 view. Its handlers are coroutines; an error that is not a RouterError becomes a 500 without its text."""
+
+    authentication_classes = [RouterKeyAuthentication]
+    permission_classes = []
+    throttle_classes = []
+    parser_classes = [JsonParser]
+    _parsers = [JsonParser()]
+    _authenticators = [RouterKeyAuthentication()]
+
+    async def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
+        if isinstance(request, WSGIRequest):
+            message = _("This address is served by the ASGI server only; start it with “manage.py serve”.")
+            return error_response(RouterError(501, "asgi_only", message, kind="server_error"))
+        try:
+            method = str(request.method)
+            handler = getattr(self, method.lower(), None) if method.lower() in self.http_method_names else None
+            if handler is None or method in ("OPTIONS", "HEAD"):
+                return self._refuse_method(method)
+            drf_request = Request(request, parsers=self._parsers, authenticators=self._authenticators)
+            self.request = drf_request
+            drf_request.user  # noqa: B018  (authenticates, or raises)
+            response: HttpResponseBase = await handler(drf_request, *args, **kwargs)
+            return response
+        except Exception as e:  # noqa: BLE001  (the last resort: the caller gets a documented error)
+            return self.handle_exception(e)
+
+    def handle_exception(self, exc: Exception) -> HttpResponse:
+        if isinstance(exc, RouterError):
+            return error_response(exc)
+        logger.error("request_failed_inside", exc_info=exc)
+        return error_response(RouterError(500, "internal_error", _("The router failed."), kind="server_error"))
+
+    def _refuse_method(self, method: str) -> HttpResponse:
+        allowed = ", ".join(name.upper() for name in ("get", "post", "delete") if hasattr(self, name))
+        message = _("%(method)s is not allowed here; use %(allowed)s.") % {"method": method, "allowed": allowed}
+        response = error_response(RouterError(405, "method_not_allowed", message))
+        response["Allow"] = allowed
+        return response

@@ -1,0 +1,234 @@
+"""Hot path. The ASGI entry of /v1 and /health: bodies capped, the client's disconnect watched, no middleware, no threads.
+
+Each request runs in a task of its own, which answers and settles whatever happens to the server's task. The server's task
+reads the body and then waits for the client to leave: ASGI gives it http.disconnect then, and also when the response is
+complete.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from io import BytesIO
+from typing import Any
+
+from django.conf import settings
+from django.core.handlers.asgi import ASGIRequest
+from django.http.response import HttpResponseBase
+from django.urls import Resolver404, resolve
+from django.utils.translation import gettext as _
+
+from routing.call import Call
+from routing.endpoints.base import error_response
+from routing.endpoints.chat import StreamResponse
+from routing.plane import LEFT_AT_MOST, LEFT_FOR_S, Plane, current_plane
+from smartrouter.lib.clock import mint_uuid7, now_ms
+from smartrouter.lib.errors import RouterError
+from smartrouter.lib.logs import request_id_var
+
+logger = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+MIB = 1024 * 1024
+# Chat bodies carry images; all others are small.
+CHAT_BODY_MB = 32
+BODY_MB = 1
+URLCONF = "routing.urls"
+_views: dict[str, Callable[..., Awaitable[HttpResponseBase]]] = {}
+_buffered = 0
+
+
+class ClientLeft(Exception):
+    """The client closed the connection before its body was complete."""
+
+
+def body_cap(path: str) -> int:
+    """The most bytes that a body to this path may have."""
+    if path == "/v1/chat/completions":
+        return int((settings.MAX_BODY_MB or CHAT_BODY_MB) * MIB)
+    return int(min(settings.MAX_BODY_MB or BODY_MB, BODY_MB) * MIB)
+
+
+async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve one request."""
+    global _buffered
+    exchange = Exchange(scope, send)
+    body = b""
+    refusal: RouterError | None = None
+    try:
+        body = await read_body(scope, receive)
+    except ClientLeft:
+        return
+    except RouterError as e:
+        refusal = e
+    size = len(body)
+    _buffered += size
+    try:
+        plane = current_plane()
+        if plane is not None:
+            plane.exchanges.add(exchange)
+        exchange.start(body, refusal, plane)
+        body = b""
+        await receive()
+        # The response is complete, or the client has left before that.
+        exchange.client_left()
+    finally:
+        _buffered -= size
+
+
+async def read_body(scope: Scope, receive: Receive) -> bytes:
+    """The whole body. Raises RouterError 413, 415, 408 or 503, and ClientLeft."""
+    cap = body_cap(scope["path"])
+    for name, value in scope["headers"]:
+        if name == b"content-length" and int(value) > cap:
+            raise _too_large(cap)
+        if name == b"content-encoding" and value not in (b"", b"identity"):
+            message = _("Send the body without compression.")
+            raise RouterError(415, "unsupported_encoding", message)
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        first: bytes = message.get("body", b"")
+        if len(first) > cap:
+            raise _too_large(cap)
+        return first
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(settings.BODY_RECEIVE_SECONDS):
+            while True:
+                if message["type"] == "http.disconnect":
+                    raise ClientLeft
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > cap:
+                    raise _too_large(cap)
+                if _buffered + size > settings.MAX_BUFFERED_MB * MIB:
+                    text = _("The router is holding too many large requests.")
+                    raise RouterError(503, "overloaded", text, kind="server_error", retry_after_s=5)
+                if not message.get("more_body"):
+                    return b"".join(parts)
+                message = await receive()
+    except TimeoutError as e:
+        raise RouterError(408, "request_timeout", _("The body did not arrive in time.")) from e
+
+
+def _too_large(cap: int) -> RouterError:
+    return RouterError(413, "request_too_large", _("The body is larger than %d bytes.") % cap)
+
+
+class Exchange:
+    """One request and its answer; the task that serves it, and the ways to end it early."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self.scope = scope
+        self.send = send
+        self.request_id = mint_uuid7()
+        self.admitted_ms = now_ms()
+        self.call: Call | None = None
+        self._began = asyncio.get_running_loop().time()
+        self._has_begun = False
+        self._is_answered = False
+        self._plane: Plane | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._leave_timer: asyncio.TimerHandle | None = None
+
+    def start(self, body: bytes, refusal: RouterError | None, plane: Plane | None) -> None:
+        """Serve the request in a task of its own."""
+        self._plane = plane
+        self._task = asyncio.get_running_loop().create_task(
+            self._serve(body, refusal), name=f"request {self.request_id}"
+        )
+        self._task.add_done_callback(self._finished)
+
+    def end(self, reason: str) -> None:
+        """End the request now: `drained`, or `client_gone`."""
+        if self._task is not None and not self._task.done():
+            if self.call is not None:
+                self.call.end_reason = reason
+            self._task.cancel()
+
+    def client_left(self) -> None:
+        """The client is gone, or has all of its answer. A plain answer that is on its way is waited for, for its bill."""
+        if self._task is None or self._task.done() or self._plane is None or self._is_answered:
+            return
+        if self.call is not None and not self.call.is_streamed and self._plane.left < LEFT_AT_MOST:
+            self._plane.left += 1
+            self.call.has_left = True
+            self._leave_timer = asyncio.get_running_loop().call_later(LEFT_FOR_S, self.end, "client_gone")
+        else:
+            self.end("client_gone")
+
+    def _finished(self, task: "asyncio.Task[None]") -> None:
+        if self._plane is not None:
+            self._plane.exchanges.discard(self)
+            if self._leave_timer is not None:
+                self._leave_timer.cancel()
+                self._plane.left -= 1
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("request_task_failed", exc_info=error)
+
+    async def _serve(self, body: bytes, refusal: RouterError | None) -> None:
+        request_id_var.set(str(self.request_id))
+        status = 0
+        try:
+            response = error_response(refusal) if refusal else await self._answer(body)
+            status = response.status_code
+            await self._send_response(response, close=refusal is not None)
+        except asyncio.CancelledError:
+            if self.call is not None and self.call.end_reason == "drained" and not self._has_begun:
+                message = _("The router is shutting down.")
+                error = RouterError(503, "shutting_down", message, kind="server_error", retry_after_s=1)
+                await self._send_response(error_response(error), close=True)
+            raise
+        finally:
+            self._log(status)
+
+    async def _answer(self, body: bytes) -> HttpResponseBase:
+        path = self.scope["path"]
+        view, arguments = _views.get(path), {}
+        if view is None:
+            try:
+                match = resolve(path, URLCONF)
+            except Resolver404:
+                message = _("There is nothing at %(method)s %(path)s.") % {"method": self.scope["method"], "path": path}
+                return error_response(RouterError(404, "unknown_url", message))
+            view, arguments = match.func, match.kwargs
+            if not arguments:
+                _views[path] = view
+        request = ASGIRequest(self.scope, BytesIO(body))
+        request.exchange = self  # type: ignore[attr-defined]
+        return await view(request, **arguments)
+
+    async def _send_response(self, response: HttpResponseBase, *, close: bool = False) -> None:
+        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.items()]
+        headers.append((b"x-request-id", str(self.request_id).encode()))
+        if close:
+            headers.append((b"connection", b"close"))
+        self._has_begun = True
+        start = {"type": "http.response.start", "status": response.status_code, "headers": headers}
+        if isinstance(response, StreamResponse):
+            await self.send(start)
+            await response.run(self._send_stream)
+        else:
+            content: bytes = response.content  # type: ignore[attr-defined]
+            headers.append((b"content-length", str(len(content)).encode()))
+            await self.send(start)
+            self._is_answered = True
+            await self.send({"type": "http.response.body", "body": content})
+
+    async def _send_stream(self, message: MutableMapping[str, Any]) -> None:
+        if not message.get("more_body"):
+            self._is_answered = True
+        await self.send(message)
+
+    def _log(self, status: int) -> None:
+        """The one line of a request."""
+        fields: dict[str, Any] = {"status": status, "method": self.scope["method"], "path": self.scope["path"]}
+        if self.call is not None:
+            fields["tenant"] = self.call.facts.tenant
+            fields["router_key"] = self.call.facts.router_key
+            fields.update(self.call.log)
+        fields["duration_ms"] = round((asyncio.get_running_loop().time() - self._began) * 1000, 2)
+        logger.info("request_finished", extra=fields)

@@ -1,0 +1,229 @@
+"""Hot path. The first candidate that answers, within one deadline.
+
+REQUEST, CONTEXT and CONTENT go back to the caller. After KEY, KEY_MODEL and RATE another key of the same channel is tried
+once, after anything else the next candidate. The first move to another channel is free; a second key, a third attempt and a
+repetition come out of the retry budget. A failed attempt is closed in the spool by the same write that opens the next one,
+so that whenever the process dies exactly one attempt of the request is the billable one.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from random import Random
+
+from django.utils.translation import gettext as _
+from msgspec.structs import replace
+
+from billing.attempts import AnswerFacts, AttemptAccount
+from billing.spool import CloseLine, SpoolError
+from channels.records import Candidate, KeyRecord
+from channels.upstream import EventStream, headers_of, read_answer, send_request
+from providers.dialects.openai_chat import build_payload, output_limit
+from routing.call import Answer, Call
+from smartrouter.lib.errors import ErrorClass, RouterError, UpstreamError
+
+ATTEMPTS_AT_MOST = 3
+FINAL = frozenset((ErrorClass.REQUEST, ErrorClass.CONTEXT, ErrorClass.CONTENT))
+ABOUT_THE_KEY = frozenset((ErrorClass.KEY, ErrorClass.KEY_MODEL, ErrorClass.RATE))
+# Only operators can mend these; their text says more about our accounts than a caller needs to know.
+OURS = frozenset((ErrorClass.KEY, ErrorClass.KEY_MODEL, ErrorClass.CHANNEL))
+UNKNOWN_OUTPUT_TOKENS = 4096
+
+
+class Plan:
+    """What to try next. Keys of a channel are taken from a random start, so that they share the load."""
+
+    def __init__(self, candidates: Sequence[Candidate], random: Random) -> None:
+        self._waiting = list(candidates)
+        self._random = random
+        self._keys: list[KeyRecord] = []
+        self._key: KeyRecord | None = None
+        self._current: Candidate | None = None
+        self._has_stayed = False
+        self.moves = 0
+
+    def first(self) -> tuple[Candidate, KeyRecord | None]:
+        return self._move()
+
+    def after(self, error: UpstreamError, *, can_retry: bool) -> tuple[Candidate, KeyRecord | None, bool] | None:
+        """The next candidate and key, and whether this is a retry (it costs budget); None where nothing is left to try."""
+        assert self._current is not None
+        if error.kind in FINAL:
+            return None
+        can_stay = can_retry and not self._has_stayed
+        if can_stay and error.kind in ABOUT_THE_KEY and self._keys:
+            self._has_stayed = True
+            self._key = self._keys.pop()
+            return self._current, self._key, True
+        if self._waiting and (can_retry or self.moves < 2):
+            return *self._move(), self.moves > 2
+        if can_stay and error.is_unanswered:
+            self._has_stayed = True
+            return self._current, self._key, True
+        return None
+
+    @property
+    def left(self) -> int:
+        """How many candidates have not been tried."""
+        return len(self._waiting)
+
+    def _move(self) -> tuple[Candidate, KeyRecord | None]:
+        self._current = self._waiting.pop(0)
+        self.moves += 1
+        keys = self._current.channel.keys
+        begin = self._random.randrange(len(keys)) if len(keys) > 1 else 0
+        self._keys = [*keys[begin:], *keys[:begin]]
+        self._keys.reverse()
+        self._key = self._keys.pop() if self._keys else None
+        return self._current, self._key
+
+
+async def find_answer(call: Call) -> Answer:
+    """The first answer. Raises RouterError when nobody answered or the fault is the caller's; every attempt is accounted."""
+    plan, retries = Plan(call.candidates, call.plane.random), call.plane.retries
+    until = call.began + call.plane.request_timeout_s
+    failed: list[UpstreamError] = []
+    close: CloseLine | None = None
+    candidate, key = plan.first()
+    is_retry = False
+    while True:
+        account = _open_account(call, candidate, key, close)
+        retries.retrying += is_retry
+        try:
+            return await _attempt(call, account, key, _limit_of(call, candidate, plan, until))
+        except UpstreamError as e:
+            failed.append(e)
+            is_over = call.attempts >= ATTEMPTS_AT_MOST or _now() >= until
+            following = None if is_over else plan.after(e, can_retry=retries.allows())
+            if following is None:
+                call.plane.spool.append(account.failed_line(e, is_billable=True), keep=True)
+                raise failure_for_caller(failed) from e
+            close = account.failed_line(e, is_billable=False)
+        except asyncio.CancelledError:
+            close_unanswered(call, account)
+            raise
+        finally:
+            retries.retrying -= is_retry
+        if following[0] is candidate and following[1] is key:
+            await _back_off(call, close)
+        candidate, key, is_retry = following
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _limit_of(call: Call, candidate: Candidate, plan: Plan, until: float) -> float:
+    """When this attempt has to have shown its first content (a stream) or its whole answer.
+
+    A plain answer shows nothing before its end, so it gets its share of the time, not all of it.
+    """
+    now, channel = _now(), candidate.channel
+    if call.is_streamed:
+        return min(until, now + channel.first_content_s)
+    shares = 1 + min(plan.left, ATTEMPTS_AT_MOST - call.attempts)
+    return now + min(channel.total_s, (until - now) / shares)
+
+
+def _open_account(call: Call, candidate: Candidate, key: KeyRecord | None, close: CloseLine | None) -> AttemptAccount:
+    call.attempts += 1
+    at_ms, table = call.facts.admitted_ms, call.plane.table
+    rates = candidate.rates_at(at_ms)
+    account = AttemptAccount(
+        facts=call.facts,
+        number=call.attempts,
+        candidate=candidate,
+        key_name=key.name if key else "",
+        rates=rates,
+        usd_per_unit=table.usd_per_unit(rates.currency, at_ms) if rates and rates.currency != "USD" else None,
+    )
+    try:
+        if close is None:
+            call.plane.spool.append(account.open_line())
+        else:
+            call.plane.spool.append(close, account.open_line())
+    except SpoolError as e:
+        if close is not None:
+            call.plane.spool.append(replace(close, is_billable=True), keep=True)
+        message = _("Usage cannot be recorded now, so nothing is sent.")
+        raise RouterError(503, "usage_unavailable", message, kind="server_error", retry_after_s=5) from e
+    return account
+
+
+async def _attempt(call: Call, account: AttemptAccount, key: KeyRecord | None, limit: float) -> Answer:
+    candidate, began = account.candidate, _now()
+    adapter = candidate.channel.adapter
+    payload = build_payload(
+        call.body, candidate.model, candidate.channel.params, asks_for_usage=not adapter.refuses_stream_options
+    )
+    response = None
+    try:
+        async with asyncio.timeout_at(limit):
+            response = await send_request(
+                call.plane.session, candidate, payload, headers_of(candidate.channel, key, account.tag)
+            )
+            if not call.is_streamed:
+                return Answer(account, doc=await read_answer(response, candidate.channel))
+            stream = EventStream(response, candidate.channel)
+            events, first = await stream.read_until_content()
+            account.first_content_ms = round((_now() - began) * 1000)
+            response = None  # from here on it is the relay's
+            return Answer(account, stream, events, first)
+    except TimeoutError as e:
+        what = "no content" if call.is_streamed else "no whole answer"
+        message = f"{what} within {limit - began:.3g} s"
+        raise UpstreamError(ErrorClass.TRANSIENT, message, timed_out=True) from e
+    finally:
+        call.upstream_s += _now() - began
+        if response is not None and not response.content.at_eof():
+            response.close()
+
+
+async def _back_off(call: Call, close: CloseLine) -> None:
+    """Full jitter before the same channel is tried again."""
+    try:
+        await asyncio.sleep(call.plane.random.uniform(0.02, 0.2))
+    except asyncio.CancelledError:
+        call.plane.spool.append(replace(close, is_billable=True), keep=True)
+        raise
+
+
+def close_unanswered(call: Call, account: AttemptAccount) -> None:
+    """Account for an attempt that was ended before it answered.
+
+    The prompt was sent, so it counts; a plain answer was being written unseen, so its output limit counts as well.
+    Nothing is charged where it was us who ended it.
+    """
+    completion = 0
+    if not call.is_streamed:
+        default = account.candidate.default_output_tokens or UNKNOWN_OUTPUT_TOKENS
+        completion = output_limit(call.body) or default
+    usage = account.estimate(completion)
+    is_charged = call.end_reason != "drained"
+    line = account.close_line(call.end_reason, usage, answer=AnswerFacts(), is_charged=is_charged)
+    call.plane.spool.append(line, keep=True)
+
+
+def failure_for_caller(failed: Sequence[UpstreamError]) -> RouterError:
+    """The documented error for what the attempts met; the last one decides, unless all were told to wait."""
+    last = failed[-1]
+    if last.kind is ErrorClass.CONTEXT:
+        return RouterError(400, "context_length_exceeded", last.message, param=last.param or "messages")
+    if last.kind is ErrorClass.CONTENT:
+        return RouterError(400, "content_filter", last.message, param=last.param)
+    if last.kind is ErrorClass.REQUEST:
+        status = last.status if last.status in (400, 413, 415, 422) else 400
+        return RouterError(status, last.code or "invalid_request", last.message, param=last.param)
+    metadata = {"attempts": len(failed)}
+    if all(error.kind is ErrorClass.RATE for error in failed):
+        waits = [error.retry_after_s for error in failed if error.retry_after_s is not None]
+        message = _("All channels for this model are rate limited.")
+        wait = min(waits) if waits else None
+        return RouterError(
+            503, "no_available_channel", message, kind="server_error", retry_after_s=wait, metadata=metadata
+        )
+    if last.timed_out:
+        message = _("The upstream did not answer in time: %s.") % last.message
+        return RouterError(504, "upstream_timeout", message, kind="server_error", metadata=metadata)
+    shown = _("it refused the router") if last.kind in OURS else last.message
+    message = _("The upstream failed: %s.") % shown.rstrip(".")
+    return RouterError(502, "upstream_error", message, kind="server_error", metadata=metadata)

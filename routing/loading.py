@@ -1,0 +1,174 @@
+"""Worker side. From database rows to the RoutingTable's rows: one reader for each model."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.apps import apps
+from django.db import models
+
+from channels.models import Channel, ChannelKey
+from channels.records import KeyRecord
+from providers.models import DatedRates
+from providers.prices import SORTS, Rates, check_tiers, check_windows
+from routing import rows as r
+from routing.changes import LOGGED_MODELS
+from smartrouter.lib.outbound import normalise_base_url
+from smartrouter.lib.sealing import SealBroken, Secret
+
+logger = logging.getLogger(__name__)
+
+Item = tuple[str, int, Any]
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def _read_rates(row: DatedRates, source: str) -> Rates:
+    return Rates(
+        currency=row.currency,
+        **{sort: getattr(row, sort) for sort in SORTS},
+        tiers=check_tiers(row.tiers),
+        windows=check_windows(row.windows),
+        effective_from_ms=_ms(row.effective_from),
+        source=source,
+    )
+
+
+def _read_channel(row: Channel) -> r.ChannelRow:
+    opened: dict[str, Secret | None] = {"extra_headers": None, "proxy_url": None}
+    problem = ""
+    for field in opened:
+        try:
+            opened[field] = row.open_sealed(field)
+        except SealBroken as e:
+            problem = f"its {field.replace('_', ' ')} cannot be opened: {e}"
+            logger.error("channel_seal_broken", extra={"channel": row.name, "field": field, "reason": str(e)})
+    return r.ChannelRow(
+        ref=row.pk,
+        name=row.name,
+        provider=row.provider_id,
+        owner=row.owner_id,
+        base_url=normalise_base_url(row.base_url) if row.base_url else "",
+        is_active=row.is_active,
+        priority=row.priority,
+        weight=row.weight,
+        headers=opened["extra_headers"],
+        proxy_url=opened["proxy_url"],
+        params=row.param_overrides,
+        connect_s=row.connect_timeout_s,
+        first_content_s=row.first_byte_timeout_s,
+        idle_s=row.idle_timeout_s,
+        total_s=row.total_timeout_s,
+        problem=problem,
+    )
+
+
+def _read_channel_key(row: ChannelKey) -> r.ChannelKeyRow:
+    try:
+        record = KeyRecord(row.pk, row.name, row.open_secret())
+    except SealBroken as e:
+        record = None
+        logger.error("channel_key_seal_broken", extra={"key": row.pk, "reason": str(e)})
+    return r.ChannelKeyRow(row.pk, row.channel_id, row.is_active, record)
+
+
+READERS: dict[str, Callable[[Any], Any]] = {
+    "accounts.tenant": lambda x: r.TenantRow(x.pk, x.name, x.parent_id, x.is_active, x.can_see_channels),
+    "accounts.routerkey": lambda x: r.RouterKeyRow(
+        x.pk,
+        x.tenant_id,
+        x.name,
+        x.digest,
+        tuple(x.allowed_models),
+        x.is_active,
+        _ms(x.expires_at) if x.expires_at else None,
+    ),
+    "providers.exchangerate": lambda x: r.ExchangeRateRow(x.pk, x.currency, x.usd, _ms(x.effective_from)),
+    "providers.provider": lambda x: r.ProviderRow(x.pk, x.name, x.adapter, normalise_base_url(x.base_url), x.is_active),
+    "providers.providermodel": lambda x: r.ModelRow(
+        x.pk,
+        x.provider_id,
+        x.name,
+        x.is_free,
+        x.is_active,
+        x.context_length,
+        x.default_output_tokens,
+        tuple(x.capabilities),
+    ),
+    "providers.modelprice": lambda x: r.PriceRow(x.pk, x.provider_model_id, _read_rates(x, "list")),
+    "channels.channel": _read_channel,
+    "channels.channelkey": _read_channel_key,
+    "channels.offering": lambda x: r.OfferingRow(
+        x.pk, x.channel_id, x.provider_model_id, x.name, tuple(x.aliases), x.is_active
+    ),
+    "channels.offeringprice": lambda x: r.PriceRow(x.pk, x.offering_id, _read_rates(x, "offering")),
+    "routing.modelgroup": lambda x: r.GroupRow(x.pk, x.name, x.is_active, 0),
+    "routing.groupmember": lambda x: r.MemberRow(
+        x.pk,
+        x.group_id,
+        x.channel_id,
+        x.provider_id,
+        x.waiting_for,
+        x.model,
+        x.position,
+        x.priority,
+        x.weight,
+        x.is_active,
+    ),
+}
+assert tuple(READERS) == LOGGED_MODELS
+
+# A part of the rows, so that a web process that is serving loads in small slices.
+SLICE_ROWS = 50
+
+
+def _read(label: str, row: models.Model) -> Any:
+    """The table's row; None (as if deleted) for one that cannot be read, which is logged and must not stop the others."""
+    try:
+        return READERS[label](row)
+    except (ValueError, TypeError, AttributeError) as e:
+        logger.error("row_unreadable", extra={"model": label, "row": row.pk, "reason": str(e)})
+        return None
+
+
+def load_model(label: str) -> Iterator[Item]:
+    """Every row of a model."""
+    for row in apps.get_model(label)._default_manager.order_by("pk").iterator(chunk_size=1000):
+        yield label, row.pk, _read(label, row)
+
+
+def load_all() -> Iterator[Item]:
+    """Every row of every model, parents first."""
+    for label in LOGGED_MODELS:
+        yield from load_model(label)
+
+
+def load_rows(label: str, refs: Sequence[int]) -> list[Item]:
+    """These rows of a model as they are now; None for those that no longer exist."""
+    found = {row.pk: row for row in apps.get_model(label)._default_manager.filter(pk__in=refs)}
+    return [(label, ref, _read(label, found[ref]) if ref in found else None) for ref in refs]
+
+
+def load_changed(changes: Iterable[tuple[str, str]], known: Callable[[str], set[int]]) -> Iterator[Item]:
+    """What these change log entries (model, row; an empty row for any) mean for a table that knows these refs."""
+    named: dict[str, dict[int, None]] = {}
+    whole = set()
+    for label, row in changes:
+        if row:
+            named.setdefault(label, {})[int(row)] = None
+        else:
+            whole.add(label)
+    for label in LOGGED_MODELS:
+        if label in whole:
+            seen = set()
+            for item in load_model(label):
+                seen.add(item[1])
+                yield item
+            yield from ((label, ref, None) for ref in known(label) - seen)
+        elif label in named:
+            refs = list(named[label])
+            for begin in range(0, len(refs), 500):
+                yield from load_rows(label, refs[begin : begin + 500])

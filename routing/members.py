@@ -1,0 +1,59 @@
+"""Worker side. What a group's members stand for, read from the rows; the RoutingTable has the same rule in memory."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from django.db.models import Q
+
+from channels.models import Channel, Offering
+from providers.models import Provider
+from routing.models import GroupMember
+
+# ("channel" or "provider", its primary key)
+Target = tuple[str, int]
+
+
+def offerings_by_member(members: Sequence[GroupMember]) -> dict[int, list[Offering]]:
+    """The active offerings that each member (by primary key) stands for; a member that waits has an empty list.
+
+    A member's model is an offering's name, one of its aliases, or the provider's own name for the model, on the
+    member's channel or on any active channel of its provider. A member that waits for a name joins as soon as a
+    provider, or else a channel, of that name exists. Three queries at most, however many members.
+    """
+    targets = _targets_of(members)
+    channels = {pk for what, pk in targets.values() if what == "channel"}
+    providers = {pk for what, pk in targets.values() if what == "provider"}
+    by_name: defaultdict[tuple[Target, str], list[Offering]] = defaultdict(list)
+    if targets:
+        rows = Offering.objects.filter(
+            Q(channel_id__in=channels) | Q(channel__provider_id__in=providers),
+            is_active=True,
+            channel__is_active=True,
+            channel__provider__is_active=True,
+            provider_model__is_active=True,
+        ).select_related("channel", "provider_model")
+        for offering in rows:
+            for name in {offering.name, *offering.aliases, offering.provider_model.name}:
+                by_name[("channel", offering.channel_id), name].append(offering)
+                by_name[("provider", offering.channel.provider_id), name].append(offering)
+    return {m.pk: by_name.get((targets[m.pk], m.model), []) if m.pk in targets else [] for m in members}
+
+
+def _targets_of(members: Sequence[GroupMember]) -> dict[int, Target]:
+    """The channel or provider of each member that has one by now, by the member's primary key."""
+    names = {member.waiting_for for member in members if member.waiting_for}
+    come: dict[str, Target] = {}
+    if names:
+        found = Channel.objects.filter(name__in=names).order_by().values_list("name", "pk")
+        come = {name: ("channel", pk) for name, pk in found}
+        found = Provider.objects.filter(name__in=names).order_by().values_list("name", "pk")
+        come |= {name: ("provider", pk) for name, pk in found}
+    targets: dict[int, Target] = {}
+    for member in members:
+        if member.channel_id:
+            targets[member.pk] = ("channel", member.channel_id)
+        elif member.provider_id:
+            targets[member.pk] = ("provider", member.provider_id)
+        elif member.waiting_for in come:
+            targets[member.pk] = come[member.waiting_for]
+    return targets

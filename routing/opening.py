@@ -1,0 +1,47 @@
+"""How a web process opens its data plane and closes it again."""
+
+import uuid
+
+from django.conf import settings
+
+from billing.spool import Spool
+from routing.live import LiveTable
+from routing.plane import Plane, current_plane, set_plane
+from routing.table import RoutingTable
+from smartrouter.lib.outbound import open_session
+
+_live: LiveTable | None = None
+
+
+async def open_plane() -> None:
+    """Load the table, then serve. Raises StartRefused, SpoolError or the database's error."""
+    global _live
+    uid, table = uuid.uuid4(), RoutingTable()
+    spool = Spool(settings.SPOOL_DIR, uid.hex)
+    live = LiveTable(table, uid)
+    try:
+        await live.start()
+    except BaseException:
+        spool.close()
+        raise
+    _live = live
+    plane = Plane(
+        table=table,
+        session=open_session(settings.UPSTREAM_PRIVATE_NETWORKS),
+        spool=spool,
+        is_database_up=lambda: live.is_database_up,
+        request_timeout_s=settings.REQUEST_TIMEOUT_SECONDS,
+        drain_s=settings.DRAIN_SECONDS,
+    )
+    set_plane(plane)
+
+
+async def close_plane() -> None:
+    """End what still runs, leave the register, give up the spool."""
+    plane = current_plane()
+    if plane is not None:
+        plane.begin_drain()
+        await plane.close()
+        set_plane(None)
+    if _live is not None:
+        await _live.stop()

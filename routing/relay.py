@@ -1,0 +1,198 @@
+"""Hot path. The answer on its way back: relayed, settled, recorded.
+
+A stream is pumped and settled by the request's own task, in order: no generator's `finally` is relied on, for a server that
+shuts down runs none. Whoever ends the task early (client gone, shutdown) is told apart by Call.end_reason.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+from django.utils.translation import gettext as _
+
+from billing.attempts import AnswerFacts
+from billing.spool import SpoolError
+from channels.upstream import error_in
+from providers.dialects import openai_chat
+from providers.dialects.openai_stream import BadEvent, StreamScanner
+from providers.usage import Usage
+from routing.call import Answer, Call
+from routing.failover import failure_for_caller
+from smartrouter.lib.errors import ErrorClass, RouterError, UpstreamError
+from smartrouter.lib.money import usd_of
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+CHECKPOINT_S = 2.0
+CLIENT_WRITE_S = 60.0
+# How long to wait for the end of a body whose [DONE] has come, so that its connection can be used again.
+TAIL_S = 1.0
+
+
+def charge_usd(call: Call, answer: Answer, usage: Usage) -> float | None:
+    """What the caller pays for a usage, as a JSON number of USD; None where the price is not known."""
+    charge = answer.account.charge_of(usage)
+    return None if charge is None else float(usd_of(charge))
+
+
+def settle(
+    call: Call,
+    answer: Answer,
+    status: str,
+    usage: Usage,
+    facts: AnswerFacts,
+    error: UpstreamError | None = None,
+) -> int | None:
+    """Close the attempt in the spool; the charge in nano-USD comes back. Never waits and never fails: what the disk
+    refuses is kept and tried again."""
+    line = answer.account.close_line(status, usage, answer=facts, error=error)
+    call.plane.spool.append(line, keep=True)
+    call.log.update(
+        outcome=status,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        charge_nusd=line.charge_nusd,
+    )
+    return line.charge_nusd
+
+
+def finish_plain(call: Call, answer: Answer) -> tuple[bytes, int | None]:
+    """A plain answer's body with our charge in its usage, and the charge in nano-USD; settled."""
+    doc, account = answer.doc, answer.account
+    found = openai_chat.usage_in(doc)
+    usage = openai_chat.read_usage(found) if found else account.estimate(openai_chat.estimate_answer_tokens(doc))
+    model, choices = doc.get("model"), doc["choices"]
+    reason = choices[0].get("finish_reason") if isinstance(choices[0], dict) else None
+    facts = AnswerFacts(model if isinstance(model, str) else "", str(reason or ""))
+    charge = settle(call, answer, "client_gone" if call.has_left else "ok", usage, facts)
+    shown = found or openai_chat.usage_object(usage)
+    doc["usage"] = openai_chat.with_charge(shown, None if charge is None else float(usd_of(charge)))
+    return orjson.dumps(doc), charge
+
+
+class StreamRelay:
+    """One committed stream on its way to the client."""
+
+    def __init__(self, call: Call, answer: Answer, send: Send) -> None:
+        assert answer.stream is not None
+        self.call = call
+        self.answer = answer
+        self.stream = answer.stream
+        self.send = send
+        self.scanner = StreamScanner(lambda usage: charge_usd(call, answer, usage))
+        self.channel = answer.account.candidate.channel
+        self._checkpoint_at = 0.0
+        self._is_settled = False
+
+    async def run(self) -> None:
+        """Relay until the end, whatever it is; settled when this returns or raises CancelledError."""
+        try:
+            await self._pump()
+        except UpstreamError as e:
+            self.stream.close()
+            self._settle("cut", e)
+            await self._end_with_error(failure_for_caller([e]))
+        except asyncio.CancelledError:
+            self.stream.close()
+            self._settle(self.call.end_reason)
+            if self.call.end_reason == "drained":
+                message = _("The router is shutting down.")
+                await self._end_with_error(RouterError(503, "shutting_down", message, kind="server_error"))
+            raise
+
+    async def _pump(self) -> None:
+        loop = asyncio.get_running_loop()
+        now, scanner = loop.time(), self.scanner
+        total_at = self.call.began + min(self.channel.total_s, self.call.plane.request_timeout_s)
+        self._checkpoint_at = now + CHECKPOINT_S
+        first, events = self.answer.first, self.answer.events
+        scanner.begin(events[first])
+        held = self._scan(events[:first])
+        scanner.events = scanner.text_size = 0  # what came before the first content is not content
+        following: list[bytes] | None = events[first:]
+        while following is not None:
+            out = held + self._scan(following)
+            held = b""
+            if out:
+                await self._send(out)
+            if scanner.is_done or scanner.error is not None:
+                break
+            now = loop.time()
+            if now >= self._checkpoint_at:
+                self._write_checkpoint(now)
+            following = await self._read(now, total_at)
+        if scanner.error is not None:
+            error = error_in(self.channel, scanner.error)
+            raise error or UpstreamError(ErrorClass.TRANSIENT, "the upstream reported an error", 200)
+        if not scanner.is_done:
+            raise UpstreamError(ErrorClass.TRANSIENT, "the stream ended before its end was announced", 200)
+        usage = self._settle("ok")
+        await self._send(scanner.last_events(usage, wants_usage=self.call.wants_usage), more=False)
+        await self._drop_tail()
+
+    def _scan(self, events: list[bytes]) -> bytes:
+        scanner, parts = self.scanner, []
+        try:
+            for event in events:
+                part = scanner.scan(event)
+                if part:
+                    parts.append(part)
+                elif scanner.is_done or scanner.error is not None:
+                    break
+        except BadEvent as e:
+            raise UpstreamError(ErrorClass.GARBAGE, str(e), 200) from e
+        return b"".join(parts)
+
+    async def _read(self, now: float, total_at: float) -> list[bytes] | None:
+        """The next events. Bytes that complete no event do not count as a sign of life."""
+        idle_at = now + self.channel.idle_s
+        try:
+            async with asyncio.timeout_at(min(idle_at, total_at)):
+                while (events := await self.stream.read()) is not None:
+                    if events:
+                        return events
+                return None
+        except TimeoutError as e:
+            is_idle = idle_at < total_at
+            message = f"no event for {self.channel.idle_s:.3g} s" if is_idle else "the answer took too long"
+            kind = ErrorClass.TRANSIENT if is_idle else ErrorClass.GARBAGE
+            raise UpstreamError(kind, message, 200, timed_out=True) from e
+
+    async def _send(self, data: bytes, *, more: bool = True) -> None:
+        try:
+            async with asyncio.timeout(CLIENT_WRITE_S):
+                await self.send({"type": "http.response.body", "body": data, "more_body": more})
+        except TimeoutError as e:
+            # A client that stopped reading: nothing can be told to it any more.
+            raise asyncio.CancelledError("client_gone") from e
+
+    def _write_checkpoint(self, now: float) -> None:
+        self._checkpoint_at = now + CHECKPOINT_S
+        try:
+            self.call.plane.spool.append(self.answer.account.checkpoint_line(self.scanner.estimated_tokens()))
+        except SpoolError:
+            return  # the spool has logged it; the close line is kept in memory if need be
+
+    def _settle(self, status: str, error: UpstreamError | None = None) -> Usage:
+        scanner = self.scanner
+        usage = scanner.usage or self.answer.account.estimate(scanner.estimated_tokens())
+        if self._is_settled:
+            return usage  # the client left between the record and the last bytes
+        self._is_settled = True
+        settle(self.call, self.answer, status, usage, AnswerFacts(scanner.model, scanner.finish_reason), error)
+        return usage
+
+    async def _end_with_error(self, error: RouterError) -> None:
+        await self._send(openai_chat.error_event(error.body()), more=False)
+
+    async def _drop_tail(self) -> None:
+        """Read what follows [DONE], so that the connection is whole again; a long tail costs it."""
+        try:
+            async with asyncio.timeout(TAIL_S):
+                while await self.stream.read() is not None:
+                    pass
+            self.stream.release()
+        except (UpstreamError, TimeoutError, asyncio.CancelledError):
+            # The client has its answer and the record is written: nothing is left to tell apart.
+            self.stream.close()

@@ -1,0 +1,15 @@
+"""The addresses of the data plane; smartrouter.urls includes them, and the ASGI entry resolves against them alone."""
+
+from django.urls import URLPattern, URLResolver, path
+
+from routing.endpoints.chat import ChatCompletionsView
+from routing.endpoints.health import health, ready
+from routing.endpoints.models import ModelsView, ModelView
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("health", health, name="health"),
+    path("health/ready", ready, name="ready"),
+    path("v1/chat/completions", ChatCompletionsView.as_view(), name="chat-completions"),
+    path("v1/models", ModelsView.as_view(), name="models"),
+    path("v1/models/<path:model_id>", ModelView.as_view(), name="model"),
+]
