@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from providers.models import DatedRates, Provider, ProviderModel, validate_base_url, validate_string_list
 from smartrouter.accounts.models import Tenant
-from smartrouter.lib.changes import TrackedQuerySet
+from smartrouter.lib.changes import TrackedModel, TrackedQuerySet
 from smartrouter.lib.outbound.urls import normalise_base_url
 from smartrouter.lib.sealing import Sealed, SealedField, Secret
 
@@ -85,7 +85,7 @@ def validate_key_text(text: str) -> None:
         raise ValidationError(_("A key has no spaces, line breaks or letters other than ASCII."), code="key")
 
 
-class Channel(models.Model):
+class Channel(TrackedModel):
     """Our account at a provider: its address, its keys, its terms."""
 
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -165,7 +165,7 @@ class Channel(models.Model):
         return value.open(self.uid) if isinstance(value, Sealed) else value
 
 
-class ChannelKey(models.Model):
+class ChannelKey(TrackedModel):
     """One of a channel's keys at the vendor, sealed."""
 
     uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -197,7 +197,7 @@ class ChannelKey(models.Model):
         return self.secret.open(self.uid) if isinstance(self.secret, Sealed) else self.secret
 
 
-class Offering(models.Model):
+class Offering(TrackedModel):
     """What a channel offers: a public name for one of its provider's models."""
 
     channel = models.ForeignKey(Channel, models.CASCADE, related_name="offerings", verbose_name=_("channel"))
@@ -240,7 +240,7 @@ class Offering(models.Model):
         super().save(*args, **kwargs)
 
 
-class OfferingPrice(DatedRates):
+class OfferingPrice(TrackedModel, DatedRates):
     """A channel's own price for an offering from a moment on; it goes before the list price. 0 is the free tier."""
 
     offering = models.ForeignKey(Offering, models.CASCADE, related_name="prices", verbose_name=_("offering"))

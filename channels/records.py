@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from providers.adapters.base import Adapter
 from providers.prices import FREE, Rates, rates_at
@@ -31,7 +32,7 @@ class ChannelRecord:
     name: str
     provider: str
     adapter: Adapter
-    chat_url: str
+    chat_url: URL
     owner: int | None
     is_active: bool
     priority: int

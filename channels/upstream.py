@@ -22,7 +22,6 @@ HELD_AT_MOST = 1024 * 1024
 def headers_of(channel: ChannelRecord, key: KeyRecord | None, attempt_tag: str) -> dict[str, str]:
     """The request headers: the channel's extra ones first, so that they replace none of ours."""
     headers = dict(channel.headers.reveal()) if channel.headers else {}
-    headers["Content-Type"] = "application/json"
     headers["X-Request-Id"] = attempt_tag
     if key is not None:
         headers.update(channel.adapter.auth_headers(key.secret.reveal()))
@@ -40,7 +39,7 @@ async def send_request(
     try:
         response = await session.post(
             channel.chat_url,
-            data=orjson.dumps(payload),
+            data=aiohttp.BytesPayload(orjson.dumps(payload), content_type="application/json"),
             headers=headers,
             timeout=channel.timeout,
             proxy=channel.proxy_url.reveal() if channel.proxy_url else None,

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from providers.adapters.registry import ADAPTERS
 from providers.prices import check_tiers, check_windows
-from smartrouter.lib.changes import TrackedQuerySet
+from smartrouter.lib.changes import TrackedModel, TrackedQuerySet
 from smartrouter.lib.outbound.urls import normalise_base_url
 
 validate_name = RegexValidator(
@@ -66,7 +66,7 @@ def validate_string_list(value: Any) -> None:
         raise ValidationError(_("Give a list of names."), code="list")
 
 
-class Provider(models.Model):
+class Provider(TrackedModel):
     """A vendor, an aggregator, a reseller or a server of our own."""
 
     class Kind(models.TextChoices):
@@ -117,7 +117,7 @@ class Provider(models.Model):
                 return  # the field's validator says what is wrong
 
 
-class ProviderModel(models.Model):
+class ProviderModel(TrackedModel):
     """One model that a provider sells, under the provider's own name for it."""
 
     class Capability(models.TextChoices):
@@ -226,7 +226,7 @@ class DatedRates(models.Model):
         return f"{self.currency} {self.input} / {self.output}"
 
 
-class ModelPrice(DatedRates):
+class ModelPrice(TrackedModel, DatedRates):
     """A provider model's list price from a moment on."""
 
     provider_model = models.ForeignKey(
@@ -243,7 +243,7 @@ class ModelPrice(DatedRates):
         ]
 
 
-class ExchangeRate(models.Model):
+class ExchangeRate(TrackedModel):
     """What one unit of a currency is worth in USD from a moment on."""
 
     currency = models.CharField(_("currency"), max_length=3, validators=[validate_currency])

@@ -1,6 +1,6 @@
 """Worker side. The change log: which rows of the configuration changed, written in the transaction that changes them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.db import models
@@ -26,17 +26,39 @@ LOGGED_MODELS: tuple[str, ...] = (
     "routing.modelgroup",
     "routing.groupmember",
 )
+# Rows no further apart than this become one log entry: reading a few that did not change costs less than an entry each.
+NEAR = 8
 
 
-def log_rows(sender: type[models.Model], pks: Sequence[Any] | None, **kwargs: Any) -> None:
-    """Write one log row for each changed row, or one for the whole model."""
+def log_rows(sender: type[models.Model], pks: Sequence[int] | None, **kwargs: Any) -> None:
+    """Write one log row for each changed row or range of them, or one for the whole model."""
     from routing.models import Change
 
     label = sender._meta.label_lower
     if label in LOGGED_MODELS:
-        Change.objects.bulk_create(
-            [Change(model=label, row=str(pk)) for pk in pks] if pks is not None else [Change(model=label)]
-        )
+        rows = [""] if pks is None else [f"{low}" if low == high else f"{low}-{high}" for low, high in ranges_of(pks)]
+        Change.objects.bulk_create([Change(model=label, row=row) for row in rows], batch_size=1000)
+
+
+def ranges_of(pks: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """These ids as ranges (first, last), ascending; between two of a range lie fewer than NEAR others."""
+    low = high = None
+    for pk in sorted(pks):
+        if low is None or high is None or pk > high + NEAR:
+            if low is not None and high is not None:
+                yield low, high
+            low = pk
+        high = pk
+    if low is not None and high is not None:
+        yield low, high
+
+
+def range_of(row: str) -> tuple[int, int] | None:
+    """The first and last id that a log row's text names; None for any."""
+    if not row:
+        return None
+    low, _hyphen, high = row.partition("-")
+    return int(low), int(high or low)
 
 
 def log_saved(sender: type[models.Model], instance: models.Model, **kwargs: Any) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import aiohttp
+from yarl import URL
 
 from channels.records import Candidate, ChannelRecord
 from providers.adapters.registry import ADAPTERS
@@ -27,7 +28,7 @@ def join_channel(channel: r.ChannelRow, provider: r.ProviderRow, keys: Sequence[
         name=channel.name,
         provider=provider.name,
         adapter=adapter,
-        chat_url=(channel.base_url or provider.base_url) + adapter.chat_path,
+        chat_url=URL((channel.base_url or provider.base_url) + adapter.chat_path),
         owner=channel.owner,
         is_active=channel.is_active and provider.is_active,
         priority=channel.priority,

@@ -1,122 +1,37 @@
 """Worker side. The bridge between the database and the RoutingTable: a thread that follows the change log.
 
 It is the one thread of a web process that talks to the database. It loads the table before the process serves, then asks
-for new log entries every POLL_S, reads the rows that they name and hands them to the event loop in slices. It also
-registers the process and keeps its heartbeat.
+for new log entries every POLL_S, reads the rows that they name and hands them to the event loop in slices. A change of
+many rows is read piece by piece, and whatever is new meanwhile goes before it. The thread also registers the process and
+keeps its heartbeat.
 """
 
 import asyncio
 import logging
-import os
-import socket
 import threading
 import time
-from collections.abc import Iterable
-from itertools import islice, pairwise
+from collections import deque
+from collections.abc import Sequence
 from uuid import UUID
 
-from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection, models, transaction
-from django.utils.timezone import now
-from django.utils.translation import gettext as _
+from django.db import DatabaseError, InterfaceError, connection
 
-from routing.loading import SLICE_ROWS, Item, load_all, load_changed
-from routing.models import Change, WebProcess
+from routing.changes import LOGGED_MODELS
+from routing.follower import ChangeFollower, Entry
+from routing.loading import Item, Reading, load_all, readings_of
+from routing.register import HEARTBEAT_S, StartRefused, beat, leave_register, register_process
 from routing.table import RoutingTable
 
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.25
-HEARTBEAT_S = 2.0
-# A process whose heartbeat is older is dead.
-HEARTBEAT_LIMIT_S = 10.0
-# A transaction that commits later than this after it drew its log ids is missed until the next full load.
-GAP_LIMIT_S = 900.0
 SLICE_S = 0.002
-
-
-class StartRefused(Exception):
-    """The process must not serve; the text is one sentence for the operator."""
-
-
-class ChangeFollower:
-    """Which log entries are new.
-
-    Ids are drawn before a transaction commits, so a lower id may appear after a higher one: every id that was skipped is
-    a gap, asked for again until it appears or GAP_LIMIT_S has passed (then its transaction was rolled back).
-    """
-
-    def __init__(self) -> None:
-        self._last = 0
-        self._gaps: list[tuple[int, int, float]] = []
-
-    def start(self) -> None:
-        """Begin after the newest entry; call it before a full load. Ids just below it may still be on their way."""
-        newest = Change.objects.order_by("-pk").values_list("pk", flat=True)[:1000]
-        ids = sorted(newest)
-        self._last = ids[-1] if ids else 0
-        self._gaps = []
-        for below, above in pairwise(ids):
-            self._note_gap(below + 1, above - 1)
-
-    def fetch(self) -> list[tuple[str, str]]:
-        """The entries (model, row) that appeared since the last call."""
-        wanted = models.Q(pk__gt=self._last)
-        for low, high, _since in self._gaps:
-            wanted |= models.Q(pk__range=(low, high))
-        entries = list(Change.objects.filter(wanted).order_by("pk").values_list("pk", "model", "row"))
-        for pk, _model, _row in entries:
-            if pk > self._last:
-                self._note_gap(self._last + 1, pk - 1)
-                self._last = pk
-            else:
-                self._fill_gap(pk)
-        limit = time.monotonic() - GAP_LIMIT_S
-        self._gaps = [gap for gap in self._gaps if gap[2] > limit]
-        return [(model, row) for _pk, model, row in entries]
-
-    def _note_gap(self, low: int, high: int) -> None:
-        # SQLite's writers take turns, so that ids appear in order and a gap is a rolled-back or pruned entry.
-        if low <= high and connection.vendor != "sqlite":
-            self._gaps.append((low, high, time.monotonic()))
-
-    def _fill_gap(self, pk: int) -> None:
-        for index, (low, high, since) in enumerate(self._gaps):
-            if low <= pk <= high:
-                parts = [(low, pk - 1, since), (pk + 1, high, since)]
-                self._gaps[index : index + 1] = [part for part in parts if part[0] <= part[1]]
-                return
-
-
-def register_process(uid: UUID) -> None:
-    """Enter this web process into the register. Raises StartRefused for a second one without a shared store."""
-    host, folder = socket.gethostname(), str(settings.DATA_DIR)
-    with transaction.atomic():
-        for other in WebProcess.objects.all():
-            if is_dead(other, host):
-                other.delete()
-            elif not settings.REDIS_URL:
-                raise StartRefused(
-                    _(
-                        "Another web process (pid %(pid)s on %(host)s) serves this database; set REDIS_URL to run several."
-                    )
-                    % {"pid": other.pid, "host": other.host}
-                )
-        WebProcess.objects.create(uid=uid, host=host, pid=os.getpid(), data_folder=folder)
-
-
-def is_dead(process: WebProcess, host: str) -> bool:
-    """Whether a registered process is gone: its pid on this host, its heartbeat on others."""
-    if process.host == host:
-        try:
-            os.kill(process.pid, 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            pass
-        if process.pid == os.getpid():
-            return True  # an earlier life: a container that restarted gives its processes the same pids
-    return (now() - process.heartbeat_at).total_seconds() > HEARTBEAT_LIMIT_S
+# Rows handed to the event loop at once: each handing over makes the threads take turns.
+SLICE_ROWS = 50
+# A thread that has got nothing from the database for so long is stuck there, whatever it will be told in the end.
+SILENCE_LIMIT_S = 5.0
+RECOVERY_S = 1.0
+STOP_WITHIN_S = 3.0
 
 
 class LiveTable:
@@ -125,10 +40,18 @@ class LiveTable:
     def __init__(self, table: RoutingTable, uid: UUID) -> None:
         self.table = table
         self.uid = uid
-        self.is_database_up = True
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._follower = ChangeFollower()
+        self._follower = ChangeFollower(notes_gaps=connection.vendor != "sqlite")
+        self._large: deque[Reading] = deque()
+        self._beat_at = 0.0
+        self._heard_at = time.monotonic()
+        self._has_failed = False
+
+    @property
+    def is_database_up(self) -> bool:
+        """Whether the database answers; False also while a question has been without an answer for SILENCE_LIMIT_S."""
+        return not self._has_failed and time.monotonic() - self._heard_at < SILENCE_LIMIT_S
 
     async def start(self) -> None:
         """Register the process, load everything, then follow. Raises StartRefused or the database's error."""
@@ -139,10 +62,10 @@ class LiveTable:
         await ready
 
     async def stop(self) -> None:
-        """End the thread and take the process out of the register."""
+        """End the thread and take the process out of the register; one that the database holds up is left behind."""
         self._stop.set()
         if self._thread is not None:
-            await asyncio.to_thread(self._thread.join)
+            await asyncio.to_thread(self._thread.join, STOP_WITHIN_S)
 
     def _run(self, loop: asyncio.AbstractEventLoop, ready: "asyncio.Future[None]") -> None:
         try:
@@ -150,61 +73,87 @@ class LiveTable:
             self._follower.start()
             began = time.monotonic()
             # Nothing is served yet, so this thread may fill the table itself.
-            self.table.put_many(list(load_all()))
+            for item in load_all():
+                self._put_one(item)
             logger.info("table_loaded", extra={"seconds": round(time.monotonic() - began, 3)})
         except BaseException as e:  # noqa: BLE001  (handed to the one who waits for it)
             loop.call_soon_threadsafe(ready.set_exception, e)
             connection.close()
             return
+        self._heard_at = time.monotonic()
         loop.call_soon_threadsafe(ready.set_result, None)
         self._follow(loop)
         try:
-            WebProcess.objects.filter(uid=self.uid).delete()
+            leave_register(self.uid)
         except (DatabaseError, InterfaceError):
             logger.warning("register_not_left")
         connection.close()
 
     def _follow(self, loop: asyncio.AbstractEventLoop) -> None:
-        beat_at = 0.0
-        while not self._stop.wait(POLL_S):
+        while not self._stop.wait(RECOVERY_S if self._has_failed else 0 if self._large else POLL_S):
             try:
-                self._apply(loop, load_changed(self._follower.fetch(), lambda label: set(self.table.rows[label])))
-                if time.monotonic() >= beat_at:
-                    beat_at = time.monotonic() + HEARTBEAT_S
-                    if not WebProcess.objects.filter(uid=self.uid).update(heartbeat_at=now()):
-                        register_process(self.uid)
-                if not self.is_database_up:
-                    logger.info("database_back")
-                self.is_database_up = True
-            except (DatabaseError, InterfaceError) as e:
-                if self.is_database_up:
-                    logger.warning("database_unavailable", extra={"reason": type(e).__name__})
-                self.is_database_up = False
-                # What was fetched but not applied is not known any more: begin again with everything.
-                self._reload_when_back(loop)
+                if self._has_failed:
+                    self._begin_again()
+                self._turn(loop)
             except StartRefused as e:
                 logger.error("second_web_process", extra={"reason": str(e)})
+            except (DatabaseError, InterfaceError) as e:
+                if not self._has_failed:
+                    logger.warning("database_unavailable", extra={"reason": type(e).__name__})
+                self._has_failed = True
+                connection.close()
+            except Exception:
+                # Without this thread the process would serve an old configuration for ever, and nobody would know.
+                logger.exception("live_table_failed")
+                self._has_failed = True
+                connection.close()
 
-    def _reload_when_back(self, loop: asyncio.AbstractEventLoop) -> None:
-        while not self._stop.wait(1.0):
-            connection.close()
-            try:
-                self._follower.start()
-                labels = [(label, "") for label in self.table.rows]
-                self._apply(loop, load_changed(labels, lambda label: set(self.table.rows[label])))
-                return
-            except (DatabaseError, InterfaceError):
-                continue
+    def _begin_again(self) -> None:
+        """After a failure: what was fetched but not applied is not known any more, so everything is read anew."""
+        self._follower.start()
+        self._large.clear()
+        self._large.extend(self._readings([(label, "") for label in LOGGED_MODELS]))
+        self._has_failed = False
+        logger.info("database_back")
 
-    def _apply(self, loop: asyncio.AbstractEventLoop, items: Iterable[Item]) -> None:
-        rest = iter(items)
-        while part := list(islice(rest, SLICE_ROWS)):
-            asyncio.run_coroutine_threadsafe(self._put(part), loop).result()
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        for reading in self._readings(self._follower.fetch()):
+            if reading.is_small:
+                self._apply(loop, reading.next_piece())
+            else:
+                self._large.append(reading)
+        self._heard_at = time.monotonic()
+        until = time.monotonic() + POLL_S
+        while self._large and time.monotonic() < until:
+            began = time.thread_time()
+            piece = self._large[0].next_piece()
+            self._apply(loop, piece)
+            if not piece:
+                self._large.popleft()
+            # What reading cost, requests get as well: this thread never has more than half of the interpreter.
+            self._stop.wait(time.thread_time() - began)
+        if time.monotonic() >= self._beat_at:
+            self._beat_at = time.monotonic() + HEARTBEAT_S
+            beat(self.uid)
 
-    async def _put(self, part: list[Item]) -> None:
+    def _readings(self, entries: Sequence[Entry]) -> list[Reading]:
+        return list(readings_of(entries, lambda label: list(self.table.rows[label])))
+
+    def _apply(self, loop: asyncio.AbstractEventLoop, items: Sequence[Item]) -> None:
+        for begin in range(0, len(items), SLICE_ROWS):
+            asyncio.run_coroutine_threadsafe(self._put(items[begin : begin + SLICE_ROWS]), loop).result()
+
+    async def _put(self, items: Sequence[Item]) -> None:
         until = time.perf_counter() + SLICE_S
-        for item in part:
-            self.table.put(*item)
+        for item in items:
+            self._put_one(item)
             if time.perf_counter() > until:
                 await asyncio.sleep(0)
                 until = time.perf_counter() + SLICE_S
+
+    def _put_one(self, item: Item) -> None:
+        """Apply one row; one that the table cannot take must not keep the others out."""
+        try:
+            self.table.put(*item)
+        except Exception:
+            logger.exception("row_not_applied", extra={"model": item[0], "row": item[1]})

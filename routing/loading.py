@@ -1,7 +1,8 @@
 """Worker side. From database rows to the RoutingTable's rows: one reader for each model."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +14,8 @@ from channels.records import KeyRecord
 from providers.models import DatedRates
 from providers.prices import SORTS, Rates, check_tiers, check_windows
 from routing import rows as r
-from routing.changes import LOGGED_MODELS
+from routing.changes import LOGGED_MODELS, range_of
+from routing.follower import Entry
 from smartrouter.lib.outbound import normalise_base_url
 from smartrouter.lib.sealing import SealBroken, Secret
 
@@ -121,8 +123,9 @@ READERS: dict[str, Callable[[Any], Any]] = {
 }
 assert tuple(READERS) == LOGGED_MODELS
 
-# A part of the rows, so that a web process that is serving loads in small slices.
-SLICE_ROWS = 50
+# What is read from the database at once while the process serves.
+PIECE_ROWS = 500
+ANY_ID = (0, 2**63 - 1)
 
 
 def _read(label: str, row: models.Model) -> Any:
@@ -134,41 +137,81 @@ def _read(label: str, row: models.Model) -> Any:
         return None
 
 
-def load_model(label: str) -> Iterator[Item]:
-    """Every row of a model."""
-    for row in apps.get_model(label)._default_manager.order_by("pk").iterator(chunk_size=1000):
-        yield label, row.pk, _read(label, row)
-
-
 def load_all() -> Iterator[Item]:
     """Every row of every model, parents first."""
     for label in LOGGED_MODELS:
-        yield from load_model(label)
+        for row in apps.get_model(label)._default_manager.order_by("pk").iterator(chunk_size=1000):
+            yield label, row.pk, _read(label, row)
 
 
-def load_rows(label: str, refs: Sequence[int]) -> list[Item]:
-    """These rows of a model as they are now; None for those that no longer exist."""
-    found = {row.pk: row for row in apps.get_model(label)._default_manager.filter(pk__in=refs)}
-    return [(label, ref, _read(label, found[ref]) if ref in found else None) for ref in refs]
+class NamedRows:
+    """These rows of a model as they are when their turn comes; None for those that no longer exist."""
+
+    def __init__(self, label: str, refs: Iterable[int]) -> None:
+        self._label = label
+        self._refs = deque(refs)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether one piece is all."""
+        return len(self._refs) <= PIECE_ROWS
+
+    def next_piece(self) -> list[Item]:
+        """The next rows; an empty list when all were read."""
+        refs = [self._refs.popleft() for _ in range(min(PIECE_ROWS, len(self._refs)))]
+        manager = apps.get_model(self._label)._default_manager
+        found = {row.pk: row for row in manager.filter(pk__in=refs)} if refs else {}
+        return [(self._label, ref, _read(self._label, found[ref]) if ref in found else None) for ref in refs]
 
 
-def load_changed(changes: Iterable[tuple[str, str]], known: Callable[[str], set[int]]) -> Iterator[Item]:
-    """What these change log entries (model, row; an empty row for any) mean for a table that knows these refs."""
-    named: dict[str, dict[int, None]] = {}
-    whole = set()
-    for label, row in changes:
-        if row:
-            named.setdefault(label, {})[int(row)] = None
+class RowRange:
+    """The rows of a model between two ids, piece by piece; None for those of the known ones that no longer exist.
+
+    known: the refs that the table has now. Rows that are added or deleted meanwhile have log entries of their own.
+    """
+
+    def __init__(self, label: str, span: tuple[int, int], known: Iterable[int]) -> None:
+        self._label = label
+        self._low, self._high = span
+        self._known = deque(sorted(ref for ref in known if self._low <= ref <= self._high))
+
+    @property
+    def is_small(self) -> bool:
+        """Whether one piece is all."""
+        return self._high - self._low < PIECE_ROWS
+
+    def next_piece(self) -> list[Item]:
+        """The next rows; an empty list when all were read."""
+        if self._low > self._high:
+            return []
+        manager = apps.get_model(self._label)._default_manager
+        rows = list(manager.filter(pk__range=(self._low, self._high)).order_by("pk")[:PIECE_ROWS])
+        last = rows[-1].pk if len(rows) == PIECE_ROWS else self._high
+        self._low = last + 1
+        items: list[Item] = [(self._label, row.pk, _read(self._label, row)) for row in rows]
+        found = {row.pk for row in rows}
+        while self._known and self._known[0] <= last:
+            ref = self._known.popleft()
+            if ref not in found:
+                items.append((self._label, ref, None))
+        return items or self.next_piece()
+
+
+Reading = NamedRows | RowRange
+
+
+def readings_of(entries: Iterable[Entry], known: Callable[[str], Iterable[int]]) -> Iterator[Reading]:
+    """What has to be read for these change log entries, parents first; known: the refs that the table has of a model."""
+    named: dict[str, dict[int, None]] = defaultdict(dict)
+    spans: dict[str, dict[tuple[int, int], None]] = defaultdict(dict)
+    for label, row in entries:
+        low, high = range_of(row) or ANY_ID
+        if low == high:
+            named[label][low] = None
         else:
-            whole.add(label)
+            spans[label][low, high] = None
     for label in LOGGED_MODELS:
-        if label in whole:
-            seen = set()
-            for item in load_model(label):
-                seen.add(item[1])
-                yield item
-            yield from ((label, ref, None) for ref in known(label) - seen)
-        elif label in named:
-            refs = list(named[label])
-            for begin in range(0, len(refs), 500):
-                yield from load_rows(label, refs[begin : begin + 500])
+        if label in named:
+            yield NamedRows(label, named[label])
+        for span in [ANY_ID] if ANY_ID in spans[label] else spans[label]:
+            yield RowRange(label, span, known(label))

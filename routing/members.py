@@ -44,10 +44,9 @@ def _targets_of(members: Sequence[GroupMember]) -> dict[int, Target]:
     names = {member.waiting_for for member in members if member.waiting_for}
     come: dict[str, Target] = {}
     if names:
-        found = Channel.objects.filter(name__in=names).order_by().values_list("name", "pk")
-        come = {name: ("channel", pk) for name, pk in found}
-        found = Provider.objects.filter(name__in=names).order_by().values_list("name", "pk")
-        come |= {name: ("provider", pk) for name, pk in found}
+        channels = Channel.objects.filter(name__in=names).order_by().values_list("name", "pk")
+        providers = Provider.objects.filter(name__in=names).order_by().values_list("name", "pk")
+        come = {name: ("channel", pk) for name, pk in channels} | {name: ("provider", pk) for name, pk in providers}
     targets: dict[int, Target] = {}
     for member in members:
         if member.channel_id:

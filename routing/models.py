@@ -8,14 +8,14 @@ from django.utils.translation import gettext_lazy as _
 
 from channels.models import Channel
 from providers.models import Provider
-from smartrouter.lib.changes import TrackedQuerySet
+from smartrouter.lib.changes import TrackedModel, TrackedQuerySet
 
 validate_group_name = RegexValidator(
     r"^[^\s,*]+$", _("A group's name has no spaces, commas or asterisks; auto:fast is a good one."), code="name"
 )
 
 
-class ModelGroup(models.Model):
+class ModelGroup(TrackedModel):
     """A virtual model that clients name."""
 
     name = models.CharField(_("name"), max_length=100, unique=True, validators=[validate_group_name])
@@ -34,7 +34,7 @@ class ModelGroup(models.Model):
         return self.name
 
 
-class GroupMember(models.Model):
+class GroupMember(TrackedModel):
     """A group's member: a model on one channel, or on every channel of a provider.
 
     A member whose provider or channel is not configured yet keeps the name in waiting_for and joins when it appears.

@@ -34,6 +34,7 @@ class IngestStats:
     lines: int = 0
     rows: int = 0
     known_rows: int = 0
+    refused_rows: int = 0
     abandoned: int = 0
     damaged: int = 0
     files_removed: int = 0
@@ -137,7 +138,7 @@ class Ingester:
             self._ready.extend(process.abandoned(billed))
             self._store(stats, at_least=1)
             stats.abandoned += left
-            logger.info("spool_adopted", extra={"process": process.uid, "abandoned": left})
+            logger.info("spool_adopted", extra={"process_uid": process.uid, "abandoned": left})
         stats.files_removed += process.remove_finished()
         stats.lines, process.lines = stats.lines + process.lines, 0
         stats.damaged, process.damaged = stats.damaged + process.damaged, 0
@@ -155,29 +156,31 @@ class Ingester:
     def _store(self, stats: IngestStats, *, at_least: int) -> None:
         while len(self._ready) >= at_least:
             batch = self._ready[: self.batch_rows]
-            new = self._store_batch([ended.row for ended in batch])
+            refused_before = stats.refused_rows
+            new = self._store_batch([ended.row for ended in batch], stats)
             del self._ready[: len(batch)]
             for ended in batch:
                 ended.file.unresolved -= 1
             stats.rows += new
-            stats.known_rows += len(batch) - new
+            stats.known_rows += len(batch) - new - (stats.refused_rows - refused_before)
 
-    def _store_batch(self, rows: list[Row]) -> int:
+    def _store_batch(self, rows: list[Row], stats: IngestStats) -> int:
         """How many rows were new. A row that the database refuses for what it says must not hold up the others."""
         try:
             return store_rows(rows)
         except (DataError, IntegrityError, OverflowError) as e:
             if len(rows) == 1:
                 self._set_aside(rows[0], e)
+                stats.refused_rows += 1
                 return 0
             half = len(rows) // 2
-            return self._store_batch(rows[:half]) + self._store_batch(rows[half:])
+            return self._store_batch(rows[:half], stats) + self._store_batch(rows[half:], stats)
 
     def _set_aside(self, row: Row, error: Exception) -> None:
         path = self.folder / REFUSED_ROWS
         logger.error(
             "usage_row_refused",
-            extra={"attempt_id": str(row["attempt_id"]), "kept_in": str(path), "reason": str(error)},
+            extra={"attempt_id": str(row["attempt_id"]), "kept_in": str(path), "reason": _first_line(error)},
         )
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "w", encoding="utf-8") as file:
@@ -186,10 +189,15 @@ class Ingester:
     def _note_failure(self, error: Exception) -> None:
         if not self._is_failing:
             event = "db_unavailable" if isinstance(error, Error) else "spool_unreadable"
-            logger.error(event, extra={"reason": f"{type(error).__name__}: {error}"})
+            logger.error(event, extra={"reason": _first_line(error)})
         self._is_failing = True
 
     def _note_success(self) -> None:
         if self._is_failing:
             logger.warning("ingester_recovered")
         self._is_failing = False
+
+
+def _first_line(error: Exception) -> str:
+    # What PostgreSQL adds below its first line is the row itself.
+    return f"{type(error).__name__}: {error}".partition("\n")[0]

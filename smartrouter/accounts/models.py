@@ -9,7 +9,7 @@ from django.db import models
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
-from smartrouter.lib.changes import TrackedQuerySet
+from smartrouter.lib.changes import TrackedModel, TrackedQuerySet
 
 
 def validate_timezone(name: str) -> None:
@@ -43,7 +43,7 @@ class User(AbstractUser):
         verbose_name_plural = _("users")
 
 
-class Tenant(models.Model):
+class Tenant(TrackedModel):
     """Who pays: an organisation, a team or a person, in a tree."""
 
     class Kind(models.TextChoices):
@@ -113,7 +113,7 @@ class Membership(models.Model):
         return f"{self.user} @ {self.tenant} ({self.get_role_display()})"
 
 
-class RouterKey(models.Model):
+class RouterKey(TrackedModel):
     """A key that a client sends us; only its keyed digest is stored."""
 
     tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="router_keys", verbose_name=_("tenant"))

@@ -10,27 +10,28 @@ from django.dispatch import Signal
 # Sent inside the transaction that writes the rows.
 rows_changed = Signal()
 
-# Past so many rows, one "any of them" costs less than naming each.
-NAMED_ROWS_AT_MOST = 500
-
 
 def announce(model: type[models.Model], pks: Sequence[Any]) -> None:
     """Send rows_changed for these rows; nothing for none."""
     if pks:
-        rows_changed.send(model, pks=None if len(pks) > NAMED_ROWS_AT_MOST else list(pks))
+        rows_changed.send(model, pks=list(pks))
 
 
 class TrackedQuerySet(models.QuerySet):
     """A queryset whose update and bulk operations announce what they change, in the same transaction.
 
-    save(), delete() and queryset deletes are covered by Django's own signals, which are connected where the change log is.
+    save(), delete() and queryset deletes are covered by Django's own signals, which are connected where the change log is;
+    bulk_update() goes through update().
     """
 
     def update(self, **kwargs: Any) -> int:
         with transaction.atomic(using=self.db):
-            pks = list(self.order_by().values_list("pk", flat=True)[: NAMED_ROWS_AT_MOST + 1])
+            pks = list(self.order_by().values_list("pk", flat=True))
             count = super().update(**kwargs)
-            announce(self.model, pks)
+            if count > len(pks):  # another transaction has brought in rows between the two statements
+                rows_changed.send(self.model, pks=None)
+            else:
+                announce(self.model, pks)
         return count
 
     update.alters_data = True  # type: ignore[attr-defined]
@@ -44,9 +45,14 @@ class TrackedQuerySet(models.QuerySet):
                 announce(self.model, [row.pk for row in rows])
         return rows
 
-    def bulk_update(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> int:
-        rows = list(objs)
-        with transaction.atomic(using=self.db):
-            count = super().bulk_update(rows, *args, **kwargs)  # type: ignore[arg-type]
-            announce(self.model, [row.pk for row in rows])
-        return count
+
+class TrackedModel(models.Model):
+    """A model whose saved row and its announcement stand or fall together: Django sends post_save after the row's own
+    transaction, so that a crash in between would leave a row that nobody hears of."""
+
+    class Meta:
+        abstract = True
+
+    def save_base(self, *args: Any, **kwargs: Any) -> None:
+        with transaction.atomic(using=kwargs.get("using"), savepoint=False):
+            super().save_base(*args, **kwargs)

@@ -1,0 +1,11 @@
+"""Worker side. The admin: one module for each room, imported here so that Django's autodiscovery registers them all."""
+
+from django.contrib import admin
+from django.contrib.auth.models import Group
+
+from smartrouter.admin import accounts, billing, channels, keys, offerings, providers, routing
+
+__all__ = ["accounts", "billing", "channels", "keys", "offerings", "providers", "routing"]
+
+# Roles are memberships in tenants; Django's groups would be a second, unused notion of the same.
+admin.site.unregister(Group)

@@ -1,0 +1,161 @@
+"""Worker side. The admin of channels: settings, sealed keys, proxy and headers, what they offer."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, BooleanRadioFilter, RelatedDropdownFilter
+from unfold.widgets import UnfoldBooleanSwitchWidget
+
+from channels.copies import copy_channel
+from channels.models import Channel, Offering, validate_headers, validate_params, validate_proxy_url
+from smartrouter.admin.base import SwitchActions, count_of
+from smartrouter.admin.fields import JsonField, SecretField, SecretTextarea, read_headers, text_of
+from smartrouter.admin.keys import (
+    ChannelKeyInline,
+    apply_secret,
+    broken_label,
+    is_broken,
+    show_headers,
+    show_proxy,
+)
+from smartrouter.admin.labels import label, link_to
+from smartrouter.admin.offerings import OfferingInline
+from smartrouter.lib.sealing import SealBroken
+
+
+class ChannelForm(forms.ModelForm):
+    """A channel; its proxy and headers are only written here."""
+
+    new_proxy = SecretField(label=gettext_lazy("New outbound proxy"))
+    clear_proxy = forms.BooleanField(
+        label=gettext_lazy("Remove the proxy"), required=False, widget=UnfoldBooleanSwitchWidget
+    )
+    new_headers = SecretField(label=gettext_lazy("New extra headers"), widget=SecretTextarea(attrs={"rows": 3}))
+    clear_headers = forms.BooleanField(
+        label=gettext_lazy("Remove the headers"), required=False, widget=UnfoldBooleanSwitchWidget
+    )
+    param_overrides = JsonField(
+        **text_of(Channel, "param_overrides"),
+        empty={},
+        validators=[validate_params],
+    )
+
+    class Meta:
+        model = Channel
+        exclude: list[str] = []
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        helps = {
+            "new_proxy": (show_proxy(self.instance), _("http://user:password@host:port; empty keeps what is set.")),
+            "new_headers": (
+                show_headers(self.instance),
+                _("Lines of Name: value, or a JSON object. They replace all that are set; empty keeps them."),
+            ),
+        }
+        for name, (state, how) in helps.items():
+            if name in self.fields:
+                self.fields[name].help_text = format_html("{}<br>{}", state, how)
+
+    def clean_new_proxy(self) -> str:
+        text = str(self.cleaned_data["new_proxy"])
+        if text:
+            validate_proxy_url(text)
+        return text
+
+    def clean_new_headers(self) -> Any:
+        text = str(self.cleaned_data["new_headers"])
+        if not text:
+            return None
+        headers = read_headers(text)
+        validate_headers(headers)
+        return headers
+
+    def save(self, commit: bool = True) -> Any:
+        data = self.cleaned_data
+        apply_secret(self.instance, "proxy_url", data.get("new_proxy"), is_cleared=bool(data.get("clear_proxy")))
+        apply_secret(
+            self.instance, "extra_headers", data.get("new_headers"), is_cleared=bool(data.get("clear_headers"))
+        )
+        return super().save(commit)
+
+
+@admin.register(Channel)
+class ChannelAdmin(SwitchActions):
+    list_display = [
+        "name", "provider", "shown_owner", "shown_keys", "offerings_count", "priority", "weight", "is_active"
+    ]  # fmt: skip
+    list_filter = [
+        ("provider", RelatedDropdownFilter),
+        ("owner", AutocompleteSelectFilter),
+        ("is_active", BooleanRadioFilter),
+    ]
+    search_fields = ["name", "provider__name"]
+    list_select_related = ["provider", "owner"]
+    autocomplete_fields = ["provider", "owner"]
+    fieldsets = [
+        (None, {"fields": ["name", "provider", "owner", "base_url", "priority", "weight", "is_active"]}),
+        (
+            gettext_lazy("Outbound proxy and extra headers"),
+            {"classes": ["collapse"], "fields": ["new_proxy", "clear_proxy", "new_headers", "clear_headers"]},
+        ),
+        (gettext_lazy("Parameter overrides"), {"classes": ["collapse"], "fields": ["param_overrides"]}),
+        (
+            gettext_lazy("Timeouts"),
+            {
+                "classes": ["collapse"],
+                "fields": ["connect_timeout_s", "first_byte_timeout_s", "idle_timeout_s", "total_timeout_s"],
+            },
+        ),
+    ]
+    inlines = [ChannelKeyInline, OfferingInline]
+    actions = ["enable", "disable", "duplicate"]
+    form = ChannelForm
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        rows: QuerySet = super().get_queryset(request).prefetch_related("keys")
+        rows = rows.annotate(offerings_n=count_of(Offering, "channel"))
+        return rows
+
+    @admin.display(description=gettext_lazy("owner"), ordering="owner__name")
+    def shown_owner(self, channel: Channel) -> SafeString | str:
+        return link_to(channel.owner) if channel.owner else _("platform")
+
+    @admin.display(description=gettext_lazy("keys"))
+    def shown_keys(self, channel: Channel) -> SafeString | str:
+        keys = [key for key in channel.keys.all() if key.is_active]
+        if not keys:
+            return label(_("no key"))
+        tails = format_html_join(" ", "{}", ((f"…{key.last_four}" if key.last_four else _("set"),) for key in keys[:4]))
+        warning = broken_label() if any(is_broken(key) for key in keys) else ""
+        return format_html("{} · {} {}", _("%d active") % len(keys), tails, warning)
+
+    @admin.display(description=gettext_lazy("offerings"), ordering="offerings_n")
+    def offerings_count(self, channel: Any) -> int:
+        return int(channel.offerings_n)
+
+    @admin.action(description=gettext_lazy("Duplicate the selected channels, without their keys"), permissions=["add"])
+    def duplicate(self, request: HttpRequest, queryset: QuerySet) -> None:
+        for channel in queryset:
+            try:
+                copy = copy_channel(channel)
+            except SealBroken:
+                self.message_user(
+                    request,
+                    _("%s was not duplicated: its proxy or headers cannot be opened.") % channel,
+                    messages.ERROR,
+                )
+                continue
+            self.log_addition(request, copy, [{"added": {}}])
+            self.message_user(
+                request,
+                format_html(_("{} was made; it is inactive and needs a key."), link_to(copy)),
+                messages.SUCCESS,
+            )

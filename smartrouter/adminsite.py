@@ -1,0 +1,40 @@
+"""Worker side. The admin site: who may enter it.
+
+Beside the smartrouter.admin package and not in it: the site is made when the first admin class registers itself, and
+importing the package at that moment would register everything on a second site.
+"""
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from unfold.forms import AuthenticationForm
+from unfold.sites import UnfoldAdminSite
+
+
+class AdministratorLoginForm(AuthenticationForm):
+    """The sign-in form, which also says why somebody with a right password may not enter."""
+
+    def confirm_login_allowed(self, user: AbstractBaseUser) -> None:
+        if not may_enter(user):
+            raise ValidationError(
+                _("Only administrators can sign in here. Ask one to give your account superuser status."),
+                code="not_administrator",
+            )
+
+
+class SmartRouterAdminSite(UnfoldAdminSite):
+    """The admin site, for superusers only."""
+
+    site_title = _("SmartRouter")
+    site_header = _("SmartRouter")
+    index_title = _("Overview")
+    login_form = AdministratorLoginForm
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        return may_enter(request.user)
+
+
+def may_enter(user: object) -> bool:
+    """Whether the user may use the admin."""
+    return bool(getattr(user, "is_active", False) and getattr(user, "is_superuser", False))

@@ -1,0 +1,22 @@
+"""Worker side. The Celery application: `celery -A smartrouter.celery worker`. Settings: Django's CELERY_ ones."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+from celery.signals import beat_init, celeryd_init
+from django.conf import settings
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "smartrouter.settings")
+app = Celery("smartrouter")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+
+@celeryd_init.connect
+@beat_init.connect
+def make_folders(**kwargs: Any) -> None:
+    """The folders of the file broker and of the beat's schedule; kombu and celery expect them to be there."""
+    for name in ("queue", "control"):
+        Path(settings.BROKER_DIR, name).mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,0 +1,127 @@
+"""Worker side. The block model_groups, and the members that wait for a provider or channel."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from channels.models import Channel, Offering
+from providers.models import Provider
+from routing.models import GroupMember, ModelGroup
+from smartrouter.configfile.parsing import Entry
+from smartrouter.configfile.places import Place
+from smartrouter.configfile.report import ConfigError, Line
+from smartrouter.configfile.rows import Run, save_row, take_renamed
+from smartrouter.configfile.schema import MemberSpec, ModelGroupSpec
+
+# What a member points at: a channel, a provider, or the name of what it waits for.
+Target = Channel | Provider | str
+
+
+def apply_groups(run: Run, entries: Sequence[Entry[ModelGroupSpec]]) -> None:
+    """Write the groups and their members, warning of members that nothing serves yet."""
+    groups = {row.name: row for row in ModelGroup.objects.all()} if entries else {}
+    offered = _offered_names() if entries else set()
+    for entry in entries:
+        spec, place = entry.spec, entry.place
+        with run.entry("model_groups", spec.name):
+            row = take_renamed(groups, spec.name, spec.was, place) or ModelGroup()
+            values = {
+                "name": spec.name,
+                "display_name": spec.display_name,
+                "description": spec.description,
+                "is_active": spec.active,
+            }
+            groups[spec.name] = save_row(run, row, values, place, label=spec.name)
+            if spec.channels is not None:
+                _apply_members(run, row, spec.channels, place.at("channels"), offered)
+
+
+def join_waiting(run: Run) -> None:
+    """Point the members that wait for a provider or channel at it where it exists by now."""
+    for member in GroupMember.objects.exclude(waiting_for="").select_related("group").order_by("pk"):
+        target = run.providers.get(member.waiting_for) or run.channels.get(member.waiting_for)
+        if target is not None:
+            label = f"{member.group.name}: {member.waiting_for}/{member.model}"
+            save_row(run, member, _columns(target), Place(label), label=label)
+
+
+def _apply_members(
+    run: Run, group: ModelGroup, specs: Sequence[MemberSpec], place: Place, offered: set[tuple[str, int, str]]
+) -> None:
+    """Make the group's members those of the list, in its order, keeping the rows that fit."""
+    rows = [] if group._state.adding else list(group.members.select_related("channel", "provider"))
+    for index, spec in enumerate(specs):
+        with run.entry():
+            where = place.at(index)
+            target = _target_of(run, spec, where)
+            name = target if isinstance(target, str) else target.name
+            row = _take_equal(rows, target, spec.model) or GroupMember(group=group)
+            values = {
+                **_columns(target),
+                "model": spec.model,
+                "position": index,
+                "priority": spec.priority,
+                "weight": spec.weight,
+                "is_active": spec.active,
+            }
+            save_row(run, row, values, where, label=f"{group.name}: {name}/{spec.model}")
+            _warn_if_unserved(run, target, spec.model, where, offered)
+    for row in rows:
+        run.report.removed.append(Line(str(row._meta.verbose_name), f"{group.name}: {row}"))
+        row.delete()
+
+
+def _target_of(run: Run, spec: MemberSpec, place: Place) -> Target:
+    """What the member names. `provider` may also name a channel: so it was in the older form. Raises ConfigError."""
+    if (spec.channel is None) == (spec.provider is None):
+        raise ConfigError([place.says(_("Give either channel or provider."))])
+    found: Channel | Provider | None
+    if spec.channel is not None:
+        block, name, found = "channels", spec.channel, run.channels.get(spec.channel)
+    else:
+        name = spec.provider or ""
+        block, found = "providers", run.providers.get(name) or run.channels.get(name)
+    if found is None and (block, name) in run.refused:
+        raise ConfigError([])
+    return found or name
+
+
+def _columns(target: Target) -> dict[str, Any]:
+    return {
+        "channel": target if isinstance(target, Channel) else None,
+        "provider": target if isinstance(target, Provider) else None,
+        "waiting_for": target if isinstance(target, str) else "",
+    }
+
+
+def _take_equal(rows: list[GroupMember], target: Target, model: str) -> GroupMember | None:
+    """The first row for the same target and model, taken out of rows."""
+    for index, row in enumerate(rows):
+        if row.model == model and (row.channel or row.provider or row.waiting_for) == target:
+            return rows.pop(index)
+    return None
+
+
+def _offered_names() -> set[tuple[str, int, str]]:
+    """Every name under which a channel or a provider can be asked for a model, as (kind, row id, name)."""
+    names = set()
+    for row in Offering.objects.select_related("channel", "provider_model"):
+        for name in (row.name, row.provider_model.name, *row.aliases):
+            names.add(("Channel", row.channel_id, name))
+            names.add(("Provider", row.channel.provider_id, name))
+    return names
+
+
+def _warn_if_unserved(run: Run, target: Target, model: str, place: Place, offered: set[tuple[str, int, str]]) -> None:
+    if isinstance(target, str):
+        run.report.warnings.append(
+            place.says(_("There is no provider or channel “%s” yet; the member waits for it.") % target)
+        )
+    elif (type(target).__name__, target.pk, model) not in offered:
+        run.report.warnings.append(
+            place.says(
+                _("No channel offers “%(model)s” through “%(target)s” yet; the member waits for it.")
+                % {"model": model, "target": target.name}
+            )
+        )

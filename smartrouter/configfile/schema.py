@@ -1,0 +1,238 @@
+"""Worker side. The document's blocks and fields. Defaults are those of the models: the export leaves them out.
+
+A list that is None was not given, which is not the same as an empty one.
+"""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from smartrouter.lib.sealing import Secret
+
+
+class Moment:
+    """A point in time: ISO 8601 text, UTC where it names no zone, midnight where it is only a date."""
+
+    __slots__ = ("at",)
+
+    def __init__(self, at: datetime) -> None:
+        self.at = at
+
+    @classmethod
+    def parse(cls, value: Any) -> "Moment":
+        """The moment that text, a date or a datetime means. Raises ValueError with a sentence."""
+        try:
+            if isinstance(value, str):
+                value = datetime.fromisoformat(value)
+            elif isinstance(value, date) and not isinstance(value, datetime):
+                value = datetime(value.year, value.month, value.day)
+            if isinstance(value, datetime):
+                return cls((value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC))
+        except (ValueError, OverflowError):
+            pass  # answered below, as for any other type
+        raise ValueError(_("Write a date or time such as 2026-01-31 or 2026-01-31T08:00:00Z."))
+
+    def __str__(self) -> str:
+        return self.at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def decode(kind: type, value: Any) -> Any:
+    """The types that msgspec does not know. Raises ValueError with a sentence."""
+    if kind is Moment:
+        return Moment.parse(value)
+    if kind is Secret and isinstance(value, str | Secret):
+        return value if isinstance(value, Secret) else Secret(value)
+    raise ValueError(_("Write this as text, in quotes."))
+
+
+class Spec(msgspec.Struct, forbid_unknown_fields=True):
+    """An entry of the document."""
+
+
+class PriceSpec(Spec, kw_only=True):
+    """Prices per million tokens (per_request: for each request)."""
+
+    effective_from: Moment | None = None
+    currency: str = "USD"
+    input: Decimal | None = None
+    output: Decimal | None = None
+    cache_read: Decimal | None = None
+    cache_write: Decimal | None = None
+    cache_write_1h: Decimal | None = None
+    reasoning: Decimal | None = None
+    audio_input: Decimal | None = None
+    audio_output: Decimal | None = None
+    image_input: Decimal | None = None
+    per_request: Decimal | None = None
+    tiers: list[dict[str, Any]] = []
+    windows: list[dict[str, Any]] = []
+    source: str = ""
+
+
+class ProviderSpec(Spec, kw_only=True):
+    name: str
+    display_name: str = ""
+    kind: str = "official"
+    adapter: str = "openai"
+    base_url: str
+    active: bool = True
+    was: str | None = None
+
+
+class ModelSpec(Spec, kw_only=True):
+    provider: str
+    model: str
+    display_name: str = ""
+    context_length: int | None = None
+    default_output_tokens: int | None = None
+    capabilities: list[str] = []
+    tags: list[str] = []
+    quality_score: float | None = None
+    free: bool = False
+    active: bool = True
+    price: PriceSpec | None = None
+    prices: list[PriceSpec] | None = None
+    was: str | None = None
+
+
+class ExchangeRateSpec(Spec, kw_only=True):
+    currency: str
+    usd: Decimal
+    effective_from: Moment | None = None
+
+
+class RouterKeySpec(Spec, kw_only=True):
+    name: str
+    key: Secret | None = None
+    hint: str | None = None
+    models: list[str] = []
+    owner: str | None = None
+    expires_at: Moment | None = None
+    active: bool = True
+    was: str | None = None
+
+
+class UserSpec(Spec, kw_only=True):
+    username: str
+    role: str
+    email: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+
+
+class TenantSpec(Spec, kw_only=True):
+    name: str
+    display_name: str = ""
+    kind: str = "organisation"
+    parent: str | None = None
+    timezone: str = "UTC"
+    active: bool = True
+    can_see_channels: bool = False
+    router_keys: list[RouterKeySpec] | None = None
+    users: list[UserSpec] | None = None
+    was: str | None = None
+
+
+class ChannelKeySpec(Spec, kw_only=True):
+    name: str | None = None
+    key: Secret | None = None
+    active: bool = True
+
+
+class OfferingSpec(Spec, kw_only=True):
+    name: str | None = None
+    model: str
+    aliases: list[str] = []
+    active: bool = True
+    price: PriceSpec | None = None
+    prices: list[PriceSpec] | None = None
+
+
+class TimeoutsSpec(Spec, kw_only=True):
+    connect_s: float = 5
+    first_content_s: float = 30
+    idle_s: float = 60
+    total_s: float = 600
+
+
+class ChannelSpec(Spec, kw_only=True):
+    name: str
+    provider: str
+    owner: str | None = None
+    base_url: str = ""
+    keys: list[ChannelKeySpec] | None = None
+    models: list[OfferingSpec] | None = None
+    priority: int = 1
+    weight: float = 1.0
+    proxy_url: Secret | None = None
+    extra_headers: dict[str, Secret] = {}
+    param_overrides: dict[str, Any] = {}
+    timeouts: TimeoutsSpec = msgspec.field(default_factory=TimeoutsSpec)
+    active: bool = True
+    was: str | None = None
+
+
+class MemberSpec(Spec, kw_only=True):
+    channel: str | None = None
+    provider: str | None = None
+    model: str
+    priority: int = 1
+    weight: float = 1.0
+    active: bool = True
+
+
+class ModelGroupSpec(Spec, kw_only=True):
+    name: str
+    display_name: str = ""
+    description: str = ""
+    active: bool = True
+    channels: list[MemberSpec] | None = None
+    was: str | None = None
+
+
+# In the order in which they are applied and exported: what is named comes before what names it.
+BLOCKS: dict[str, type[Spec]] = {
+    "providers": ProviderSpec,
+    "models": ModelSpec,
+    "exchange_rates": ExchangeRateSpec,
+    "tenants": TenantSpec,
+    "channels": ChannelSpec,
+    "model_groups": ModelGroupSpec,
+}
+
+_LIMIT = gettext_lazy(
+    "Limits and budgets are not known to this version yet, and nothing would enforce them; remove it."
+)
+_RANKING = gettext_lazy(
+    "Strategies and filters are not known to this version yet: it goes by priority and weight only; remove it."
+)
+_PRICING = gettext_lazy("Pricing policies and credits are not known to this version yet; remove it.")
+_GUARD = gettext_lazy("This rule is not known to this version yet, and nothing would enforce it; remove it.")
+
+# Fields and blocks of later versions. Ignoring one would let an operator believe in it.
+LATER: dict[str, Promise] = {
+    **dict.fromkeys(
+        (
+            "budget", "budgets", "limit_usd", "soft_limit", "soft_limit_usd", "max_budget", "window",
+            "rpm", "tpm", "rpd", "tpd", "rps", "limits", "rate_limit", "rate_limits", "daily_limit", "monthly_limit",
+            "requests_per_minute", "tokens_per_minute", "quota", "concurrency", "max_concurrency",
+            "max_parallel_requests",
+        ),
+        _LIMIT,
+    ),
+    **dict.fromkeys(
+        ("routing_strategy", "strategy", "strategies", "layers", "filters", "presets", "fallbacks", "sticky"), _RANKING
+    ),
+    **dict.fromkeys(
+        ("pricing_policies", "pricing_policy", "pricing", "markup", "discount", "credits", "prepaid"), _PRICING
+    ),
+    **dict.fromkeys(
+        ("deny_models", "denied_models", "allowed_ips", "guardrails", "webhooks", "cache", "scopes", "data_policy"),
+        _GUARD,
+    ),
+}  # fmt: skip

@@ -1,0 +1,90 @@
+"""Worker side. The web process around the ASGI application: uvicorn on a socket that is bound already."""
+
+import logging
+import signal
+import socket
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import uvicorn
+from django.conf import settings
+from django.utils.module_loading import import_string
+from django.utils.translation import gettext as _
+
+from smartrouter.supervisor.refusal import StartRefused
+
+BACKLOG = 2048
+KEEP_ALIVE_S = 75  # above the 60 s after which proxies and SDKs drop idle connections: the client closes first
+HEADERS_AT_MOST = 64 * 1024
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+
+class Startup:
+    """The application, and the sentence with which it refused to start.
+
+    Uvicorn would log that sentence and a second one; whoever runs `serve` should read just the first.
+    """
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self.refusal: str | None = None
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self._application(scope, receive, send)
+            return
+
+        async def send_quietly(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                self.refusal = str(message.get("message") or "")
+                message = {"type": "lifespan.startup.failed", "message": ""}
+            await send(message)
+
+        await self._application(scope, receive, send_quietly)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether uvicorn's record is logged: after a refusal nothing is. Its terminal colours never are."""
+        record.__dict__.pop("color_message", None)
+        return self.refusal is None
+
+
+def serve(listener: socket.socket) -> None:
+    """Return when the server has drained after SIGTERM or SIGINT. Raises StartRefused, OSError if it cannot listen."""
+    application = import_string(settings.ASGI_APPLICATION)
+    startup = Startup(application)
+    server = uvicorn.Server(_config(startup))
+    logging.getLogger("uvicorn.error").addFilter(startup.filter)
+    # Uvicorn raises the signal that stopped it once more when it is done; a requested stop is a success.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: None)
+    try:
+        server.run(sockets=[listener])
+    except SystemExit as e:
+        if startup.refusal is None:
+            raise
+        raise StartRefused(startup.refusal or _("The web process refused to start.")) from e
+
+
+def _config(application: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        application,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        # Longer than our own drain: uvicorn's end runs neither except nor finally in a response.
+        timeout_graceful_shutdown=int(settings.DRAIN_SECONDS) + 5,
+        h11_max_incomplete_event_size=HEADERS_AT_MOST,
+        proxy_headers=bool(settings.TRUSTED_PROXIES),
+        forwarded_allow_ips=settings.TRUSTED_PROXIES,
+    )

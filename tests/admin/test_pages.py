@@ -1,0 +1,129 @@
+"""Every page of every registered model: who gets it, and that it stands on its own."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.test import Client
+from django.urls import reverse
+
+from smartrouter.accounts.models import User
+from tests.admin.conftest import SECRETS, World
+
+MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label_lower)
+PLAIN_PAGES = ["index", "password_change", "jsi18n"]
+# An address on another host, in an attribute or a style sheet.
+ELSEWHERE = re.compile(r"""(?:\b(?:src|href|action|srcset|data-ajax--url)\s*=\s*["']?|url\(\s*["']?)\s*(?:https?:)?//""")
+
+
+def pages_of(model: Any, row: Any) -> Iterator[tuple[str, str]]:
+    """(what, address) of each page of a model."""
+    name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+    yield "list", reverse(f"{name}_changelist")
+    yield "add", reverse(f"{name}_add")
+    for what in ("change", "history", "delete"):
+        yield what, reverse(f"{name}_{what}", args=[row.pk])
+
+
+def label_of(model: Any) -> str:
+    return str(model._meta.label_lower)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=label_of)
+def test_a_superuser_gets_every_page_that_the_admin_offers(model: Any, world: World, root: Client) -> None:
+    site_admin = admin.site._registry[model]
+    request = root.get(reverse("admin:index")).wsgi_request
+    row = world.rows[label_of(model)]
+
+    for what, address in pages_of(model, row):
+        page = root.get(address)
+
+        is_offered = {"add": site_admin.has_add_permission(request), "delete": site_admin.has_delete_permission(request)}
+        assert page.status_code == (200 if is_offered.get(what, True) else 403), address
+        if page.status_code == 200:
+            text = page.content.decode()
+            assert not ELSEWHERE.search(text), (address, ELSEWHERE.findall(text))
+            assert not [secret for secret in SECRETS if secret in text], address
+
+
+@pytest.mark.parametrize("model", MODELS, ids=label_of)
+def test_nobody_else_gets_any_page(model: Any, world: World, outsider: Client) -> None:
+    for _what, address in pages_of(model, world.rows[label_of(model)]):
+        page = outsider.get(address)
+
+        assert page.status_code == 302, address
+        assert page["Location"].startswith(reverse("admin:login")), address
+
+
+@pytest.mark.parametrize("name", PLAIN_PAGES)
+def test_the_other_pages_are_for_superusers_too(name: str, world: World, root: Client) -> None:
+    page = root.get(reverse(f"admin:{name}"))
+
+    assert page.status_code == 200
+    assert not ELSEWHERE.search(page.content.decode())
+
+
+@pytest.mark.parametrize("name", ["index", "autocomplete", "search", "password_change"])
+def test_the_other_pages_refuse_everybody_else(name: str, outsider: Client) -> None:
+    assert outsider.get(reverse(f"admin:{name}")).status_code == 302
+
+
+@pytest.mark.parametrize("model", MODELS, ids=label_of)
+def test_a_list_takes_the_same_queries_for_one_row_and_for_many(
+    model: Any, world: World, root: Client, django_assert_max_num_queries: Any
+) -> None:
+    address = next(pages_of(model, world.rows[label_of(model)]))[1]
+
+    with django_assert_max_num_queries(16):
+        assert root.get(address).status_code == 200
+
+
+def test_internal_models_and_djangos_groups_have_no_page() -> None:
+    registered = {label_of(model) for model in MODELS}
+
+    assert not registered & {"routing.change", "routing.webprocess", "auth.group"}
+    assert {"providers.provider", "channels.channel", "routing.modelgroup", "billing.usagerecord"} <= registered
+
+
+def test_the_sidebar_leads_to_every_registered_model(world: World, root: Client) -> None:
+    text = root.get(reverse("admin:index")).content.decode()
+
+    for model in MODELS:
+        address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+        assert f'href="{address}"' in text, address
+
+
+def test_the_sign_in_form_tells_staff_why_they_may_not_enter(client: Client, db: None) -> None:
+    User.objects.create_user("sam", password="a-long-password-1", is_staff=True)
+
+    page = client.post(reverse("admin:login"), {"username": "sam", "password": "a-long-password-1"})
+
+    assert page.status_code == 200
+    assert "Only administrators can sign in here" in page.content.decode()
+    assert "_auth_user_id" not in client.session
+
+
+def test_signing_in_leads_to_the_first_page(client: Client, db: None) -> None:
+    User.objects.create_superuser("root", password="root-password-1")
+
+    page = client.post(reverse("admin:login"), {"username": "root", "password": "root-password-1"})
+
+    assert page.status_code == 302
+    assert page["Location"] == reverse("admin:index")
+
+
+@pytest.mark.parametrize("model", ["providers.provider", "channels.channel", "accounts.tenant", "routing.modelgroup"])
+def test_rows_are_switched_off_and_on_with_a_note_in_their_history(model: str, world: World, root: Client) -> None:
+    row = world.rows[model]
+    address = reverse(f"admin:{model.replace('.', '_')}_changelist")
+
+    for action, is_active in (("disable", False), ("enable", True)):
+        answer = root.post(address, {"action": action, "_selected_action": [row.pk]}, follow=True)
+
+        row.refresh_from_db()
+        assert row.is_active is is_active
+        assert "1 row was" in answer.content.decode()
+    assert LogEntry.objects.filter(object_id=str(row.pk)).count() == 2
