@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
-from uuid import UUID
 
 from billing.pricing import cost_of, price_snapshot
 from billing.spool import CheckpointLine, CloseLine, OpenLine
 from channels.records import Candidate
 from providers.prices import Rates
 from providers.usage import Usage
-from smartrouter.lib.clock import mint_uuid7, now_ms
+from smartrouter.lib.clock import dashed, mint_hex7, now_ms
 from smartrouter.lib.errors import UpstreamError
 from smartrouter.lib.money import nusd_of
 
@@ -24,9 +23,12 @@ _DATED = re.compile(r"[-@](?:\d{4}-\d{2}-\d{2}|\d{4,8}|latest)$")
 
 @dataclass(frozen=True, slots=True)
 class RequestFacts:
-    """What all attempts of a request share. Times in milliseconds since the epoch; refs are row ids."""
+    """What all attempts of a request share. Times in milliseconds since the epoch; refs are row ids.
 
-    request_id: UUID
+    request_id: a UUIDv7 as 32 hex digits.
+    """
+
+    request_id: str
     endpoint: str
     is_streamed: bool
     admitted_ms: int
@@ -52,13 +54,13 @@ class AttemptAccount:
     rates: Rates | None
     usd_per_unit: Decimal | None
     started_ms: int = field(default_factory=now_ms)
-    attempt_id: str = field(default_factory=lambda: mint_uuid7().hex)
+    attempt_id: str = field(default_factory=lambda: mint_hex7(now_ms()))
     first_content_ms: int | None = None
 
     @property
     def tag(self) -> str:
         """What the upstream gets as X-Request-Id."""
-        return f"{self.facts.request_id}-{self.number}"
+        return f"{dashed(self.facts.request_id)}-{self.number}"
 
     def charge_of(self, usage: Usage) -> int | None:
         """The charge for a usage, from our price; None where the price is not known."""
@@ -74,7 +76,7 @@ class AttemptAccount:
         charge = self.charge_of(self.estimate(0))
         return OpenLine(
             attempt_id=self.attempt_id,
-            request_id=facts.request_id.hex,
+            request_id=facts.request_id,
             attempt=self.number,
             endpoint=facts.endpoint,
             is_streamed=facts.is_streamed,
@@ -152,6 +154,7 @@ class AttemptAccount:
             completion_tokens=usage.completion_tokens,
             cached_tokens=usage.cached_tokens,
             cache_write_tokens=usage.cache_write_tokens,
+            cache_write_1h_tokens=usage.cache_write_1h_tokens,
             reasoning_tokens=usage.reasoning_tokens,
             audio_input_tokens=usage.audio_input_tokens,
             audio_output_tokens=usage.audio_output_tokens,

@@ -57,6 +57,8 @@ def exact_cost_of(usage: Usage, rates: Rates, usd_per_unit: Decimal | None) -> i
 def split(usage: Usage) -> tuple[int, ...]:
     """The counts in the order of SORTS (without per_request): no token in two of them, none negative."""
     prompt, completion = max(usage.prompt_tokens, 0), max(usage.completion_tokens, 0)
+    if usage.is_plain:
+        return prompt, completion, 0, 0, 0, 0, 0, 0, 0
     cached = max(min(usage.cached_tokens, prompt), 0)
     prompt -= cached
     written = max(min(usage.cache_write_tokens, prompt), 0)

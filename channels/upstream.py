@@ -10,13 +10,15 @@ from channels.records import Candidate, ChannelRecord, KeyRecord
 from providers.dialects import openai_chat
 from smartrouter.lib.errors import ErrorClass, UpstreamError
 from smartrouter.lib.outbound import REQUEST_ARGUMENTS, is_refused
-from smartrouter.lib.sse import EventSplitter, EventTooLarge, data_of
+from smartrouter.lib.sse import EventSplitter, EventTooLarge, data_of, event_of
 
 ERROR_BODY_AT_MOST = 64 * 1024
 ANSWER_AT_MOST = 64 * 1024 * 1024
 EVENT_AT_MOST = 16 * 1024 * 1024
 # Role chunks, keep-alive comments and prompt filters come before the first content; more than this is no answer.
 HELD_AT_MOST = 1024 * 1024
+# A shorter value (a flag, a version) is no secret, and would be found in any text.
+SECRET_AT_LEAST = 8
 
 
 def headers_of(channel: ChannelRecord, key: KeyRecord | None, attempt_tag: str) -> dict[str, str]:
@@ -46,7 +48,7 @@ async def send_request(
             **REQUEST_ARGUMENTS,
         )
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as e:
-        raise failure_of(e) from e
+        raise failure_of(e, is_unanswered=is_hang_up(e)) from e
     if response.status == 200:
         encoding = response.headers.get("Content-Encoding", "identity")
         if encoding != "identity":
@@ -60,10 +62,25 @@ async def send_request(
     finally:
         response.close()
     lowered = {name.lower(): value for name, value in response.headers.items()}
-    raise channel.adapter.classify(response.status, lowered, body)
+    raise hide_secrets(channel, channel.adapter.classify(response.status, lowered, body))
 
 
-def failure_of(error: BaseException) -> UpstreamError:
+def hide_secrets(channel: ChannelRecord, error: UpstreamError) -> UpstreamError:
+    """The error without what we sent in confidence: an upstream may quote a key of any shape, or one of its headers."""
+    secrets = [key.secret.reveal() for key in channel.keys]
+    secrets += channel.headers.reveal().values() if channel.headers else ()
+    for secret in secrets:
+        if len(secret) >= SECRET_AT_LEAST:
+            error.message = error.message.replace(secret, "***")
+    return error
+
+
+def is_hang_up(error: BaseException) -> bool:
+    """Whether an open connection ended while a request was sent; most often a kept one that the upstream had just given up."""
+    return isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | ConnectionResetError)
+
+
+def failure_of(error: BaseException, *, is_unanswered: bool = False) -> UpstreamError:
     """The classified error of a network failure. Its message names no address: callers may see it."""
     if is_refused(error):
         return UpstreamError(ErrorClass.CHANNEL, "the channel's address is not allowed")
@@ -77,20 +94,19 @@ def failure_of(error: BaseException) -> UpstreamError:
         return UpstreamError(ErrorClass.TRANSIENT, "the upstream's certificate is not valid")
     if isinstance(error, aiohttp.ClientConnectorError):
         return UpstreamError(ErrorClass.TRANSIENT, "the upstream could not be reached")
-    if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError):
-        # Before any byte of an answer: most often a kept connection that the upstream had just given up.
+    if is_unanswered:
         return UpstreamError(ErrorClass.TRANSIENT, "the upstream closed the connection", is_unanswered=True)
     return UpstreamError(ErrorClass.TRANSIENT, "the connection to the upstream broke")
 
 
 def error_in(channel: ChannelRecord, doc: Mapping[str, Any]) -> UpstreamError | None:
     """The classified error of an answer or event that carries an error object under status 200; None where none."""
-    found = doc.get("error")
+    found = openai_chat.error_object(doc)
     if not found:
         return None
     code = found.get("code") if isinstance(found, dict) else None
     status = code if isinstance(code, int) and 400 <= code < 600 else 500
-    return channel.adapter.classify(status, {}, orjson.dumps({"error": found}))
+    return hide_secrets(channel, channel.adapter.classify(status, {}, orjson.dumps({"error": found})))
 
 
 async def read_answer(response: aiohttp.ClientResponse, channel: ChannelRecord) -> dict[str, Any]:
@@ -128,22 +144,31 @@ def parse_object(data: bytes) -> dict[str, Any]:
 class EventStream:
     """The events of one streamed answer; cut off, garbled or overlong input raises UpstreamError."""
 
-    __slots__ = ("_channel", "_response", "_splitter")
+    __slots__ = ("_channel", "_is_over", "_response", "_splitter")
 
     def __init__(self, response: aiohttp.ClientResponse, channel: ChannelRecord) -> None:
         self._response = response
         self._channel = channel
         self._splitter = EventSplitter(EVENT_AT_MOST)
+        self._is_over = False
 
     async def read(self) -> list[bytes] | None:
         """The events of the next piece of network data (maybe none yet); None at the end of the body."""
         try:
             piece = await self._response.content.readany()
-            return self._splitter.feed(piece) if piece else None
+            return self._splitter.feed(piece) if piece else self._last_events() or None
         except EventTooLarge as e:
             raise UpstreamError(ErrorClass.GARBAGE, "an event of the stream is too large", 200) from e
         except (aiohttp.ClientError, OSError) as e:
             raise failure_of(e) from e
+
+    def _last_events(self) -> list[bytes]:
+        """What the end of the body completes; many servers forget the blank line after [DONE]."""
+        last = self._splitter.finish()
+        if not last and data_of(self._splitter.rest).strip() == openai_chat.DONE and not self._is_over:
+            last = [event_of(openai_chat.DONE)]
+        self._is_over = True
+        return last
 
     async def read_until_content(self) -> tuple[list[bytes], int]:
         """The events up to and with those that came with the first content, and the index of that first one.

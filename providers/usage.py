@@ -23,3 +23,15 @@ class Usage:
     image_tokens: int = 0
     is_estimated: bool = False
     reported_cost_usd: Decimal | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is nothing but prompt and completion: most requests."""
+        return not (
+            self.cached_tokens
+            or self.cache_write_tokens
+            or self.reasoning_tokens
+            or self.audio_input_tokens
+            or self.audio_output_tokens
+            or self.image_tokens
+        )

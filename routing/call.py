@@ -14,7 +14,8 @@ from routing.resolve import Caller
 class Call:
     """A request that was parsed, authenticated and resolved.
 
-    began and upstream_s: seconds on the event loop's clock, and of them spent waiting for upstreams. end_reason is set
+    began: seconds on the event loop's clock, for deadlines; it may be coarse. began_exactly and upstream_s (of it spent
+    waiting for upstreams): seconds on the performance counter. end_reason is set
     just before the request is cancelled: client_gone or drained.
     """
 
@@ -24,6 +25,7 @@ class Call:
     body: dict[str, Any]
     candidates: list[Candidate]
     began: float
+    began_exactly: float
     wants_usage: bool = False
     attempts: int = 0
     upstream_s: float = 0.0

@@ -95,7 +95,8 @@ class GroupMember(TrackedModel):
 class Change(models.Model):
     """The change log: one configuration row that was added, changed or deleted, written in the same transaction.
 
-    row is its primary key as text, empty for "any row of this model". Web processes apply what they have not seen.
+    row is its primary key as text, or a range of them (12-40), or empty for "any row of this model". Web processes apply
+    what they have not seen.
     """
 
     model = models.CharField(max_length=60)

@@ -18,8 +18,11 @@ DONE = b"[DONE]"
 BYTES_PER_TOKEN = 4
 MESSAGE_TOKENS = 4
 IMAGE_TOKENS = 765
+_NOT_TEXT = frozenset(("role", "id", "type", "data"))
 # A stream whose events carry more than so many bytes of text on average does not send token by token.
 TOKEN_EVENT_BYTES = 12
+# More than any answer has; what is beyond it is nonsense.
+MOST_TOKENS = 2**31
 
 
 def build_payload(
@@ -40,9 +43,26 @@ def build_payload(
     return payload
 
 
+def error_object(doc: Mapping[str, Any]) -> Any:
+    """The error that an answer or chunk carries under status 200, in whatever form; a false value where none.
+
+    OpenRouter may put it into a choice.
+    """
+    found = doc.get("error")
+    return found or next((c["error"] for c in doc.get("choices") or () if isinstance(c, dict) and c.get("error")), None)
+
+
 def _count(source: Any, name: str) -> int:
+    """A count of tokens; some vendors send whole numbers as 12.0."""
     value = source.get(name) if isinstance(source, dict) else None
-    return value if isinstance(value, int) and value > 0 else 0
+    return int(value) if isinstance(value, int | float) and 0 < value < MOST_TOKENS else 0
+
+
+def is_usage(found: Any) -> bool:
+    """Whether this is a usage object that says something: nulls and timings alone would be billed as nothing."""
+    return isinstance(found, dict) and any(
+        isinstance(found.get(name), int | float) for name in ("prompt_tokens", "completion_tokens", "total_tokens")
+    )
 
 
 def read_usage(found: Mapping[str, Any]) -> Usage:
@@ -71,15 +91,9 @@ def usage_in(doc: Mapping[str, Any]) -> dict[str, Any] | None:
 
     Groq puts it into x_groq, Moonshot into the choice.
     """
-    found = doc.get("usage")
-    if isinstance(found, dict) and found:
-        return found
-    groq = doc.get("x_groq")
-    if isinstance(groq, dict) and isinstance(groq.get("usage"), dict):
-        return dict(groq["usage"])
-    for choice in doc.get("choices") or ():
-        if isinstance(choice, dict) and isinstance(choice.get("usage"), dict):
-            return dict(choice["usage"])
+    for holder in (doc, doc.get("x_groq"), *(doc.get("choices") or ())):
+        if isinstance(holder, dict) and is_usage(holder.get("usage")):
+            return dict(holder["usage"])
     return None
 
 
@@ -114,22 +128,27 @@ def has_content(chunk: Mapping[str, Any]) -> bool:
 
 def text_bytes(message: Any) -> int:
     """The UTF-8 bytes of all text in a delta or message: content, reasoning, refusal, tool arguments."""
-    if isinstance(message, str):
-        return len(message) if message.isascii() else len(message.encode("utf-8", "surrogatepass"))
-    if isinstance(message, dict):
-        return sum(text_bytes(value) for name, value in message.items() if name not in ("role", "id", "type", "data"))
-    if isinstance(message, list):
-        return sum(text_bytes(value) for value in message)
-    return 0
+    size, waiting = 0, [message]
+    while waiting:  # not by recursion: a client's JSON may be nested deeper than Python's stack
+        value = waiting.pop()
+        if isinstance(value, str):
+            size += len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))
+        elif isinstance(value, dict):
+            waiting += [v for name, v in value.items() if name not in _NOT_TEXT]
+        elif isinstance(value, list):
+            waiting += value
+    return size
 
 
 def estimate_prompt_tokens(body: Mapping[str, Any]) -> int:
     """About how many tokens a request has: for rows whose upstream never says."""
-    size, extra = text_bytes(body.get("tools")), 0
-    for message in body["messages"]:
-        extra += MESSAGE_TOKENS
+    messages = body["messages"]
+    size, extra = text_bytes(body["tools"]) if "tools" in body else 0, MESSAGE_TOKENS * len(messages)
+    for message in messages:
         content = message.get("content")
-        if isinstance(content, list):
+        if type(content) is str and content.isascii():
+            size += len(content)
+        elif isinstance(content, list):
             for part in content:
                 if isinstance(part, dict) and "image_url" in part:
                     extra += IMAGE_TOKENS
@@ -137,7 +156,8 @@ def estimate_prompt_tokens(body: Mapping[str, Any]) -> int:
                     size += text_bytes(part.get("text"))
         else:
             size += text_bytes(content)
-        size += text_bytes(message.get("tool_calls"))
+        if "tool_calls" in message:
+            size += text_bytes(message["tool_calls"])
     return extra + -(-size // BYTES_PER_TOKEN)
 
 

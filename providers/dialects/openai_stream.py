@@ -76,7 +76,7 @@ class StreamScanner:
             raise BadEvent("an event of the stream is not JSON") from e
         if not isinstance(doc, dict):
             raise BadEvent("an event of the stream is not a JSON object")
-        if doc.get("error"):
+        if openai_chat.error_object(doc):
             self.error = doc
             return b""
         reasons = [c.get("finish_reason") for c in doc.get("choices") or () if isinstance(c, dict)]

@@ -1,6 +1,7 @@
 """Hot path. POST /v1/chat/completions."""
 
 import asyncio
+import time
 from typing import Any
 
 from django.http import HttpResponse
@@ -23,6 +24,8 @@ from smartrouter.lib.money import usd_of
 
 TEXT_ID_AT_MOST = 128
 END_USER_AT_MOST = 256
+# Proxies on the way must neither keep nor collect a stream.
+_STREAM_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 
 
 class StreamResponse(HttpResponseBase):
@@ -52,18 +55,13 @@ class ChatCompletionsView(HotView):
             answer = await find_answer(call)
         finally:
             call.plane.retries.active -= 1
+        exchange.headers = headers_of(call, answer)
         if call.is_streamed:
-            streamed = StreamResponse(call, answer)
-            streamed["Cache-Control"] = "no-cache"
-            streamed["X-Accel-Buffering"] = "no"
-            add_headers(streamed, call, answer)
-            return streamed
+            return StreamResponse(call, answer)
         body, charge = finish_plain(call, answer)
-        response = HttpResponse(body, content_type="application/json")
-        add_headers(response, call, answer)
         if charge is not None:
-            response["x-smartrouter-cost-usd"] = f"{usd_of(charge):f}"
-        return response
+            exchange.headers.append((b"x-smartrouter-cost-usd", f"{usd_of(charge):f}".encode()))
+        return HttpResponse(body, content_type="application/json")
 
 
 def open_call(request: Request) -> Call:
@@ -97,6 +95,7 @@ def open_call(request: Request) -> Call:
         body=body,
         candidates=rank(resolution.candidates, plane.random),
         began=asyncio.get_running_loop().time(),
+        began_exactly=exchange.began_exactly,
         wants_usage=bool(options.get("include_usage")),
     )
 
@@ -106,21 +105,27 @@ def _text(value: Any, at_most: int) -> str:
     return "".join(filter(str.isprintable, value[:at_most])) if isinstance(value, str) else ""
 
 
-def add_headers(response: HttpResponseBase, call: Call, answer: Answer) -> None:
+def headers_of(call: Call, answer: Answer) -> list[tuple[bytes, bytes]]:
     """Who served the request, and what it cost in time."""
     candidate = answer.account.candidate
-    elapsed = asyncio.get_running_loop().time() - call.began
-    response["x-smartrouter-provider"] = candidate.channel.provider
-    response["x-smartrouter-model"] = candidate.model
+    channel = candidate.channel
+    overhead_ms = max(0.0, time.perf_counter() - call.began_exactly - call.upstream_s) * 1000
+    headers = [
+        (b"x-smartrouter-provider", channel.provider.encode()),
+        (b"x-smartrouter-model", candidate.model.encode("ascii", "backslashreplace")),
+        (b"x-smartrouter-attempts", b"%d" % call.attempts),
+        (b"x-smartrouter-overhead-ms", b"%.2f" % overhead_ms),
+    ]
     if call.facts.group:
-        response["x-smartrouter-group"] = call.facts.group
+        headers.append((b"x-smartrouter-group", call.facts.group.encode("ascii", "backslashreplace")))
     if call.caller.tenant.can_see_channels:
-        response["x-smartrouter-channel"] = candidate.channel.name
-    response["x-smartrouter-attempts"] = str(call.attempts)
-    response["x-smartrouter-overhead-ms"] = f"{max(0.0, elapsed - call.upstream_s) * 1000:.2f}"
+        headers.append((b"x-smartrouter-channel", channel.name.encode()))
+    if call.is_streamed:
+        headers += _STREAM_HEADERS
     call.log.update(
         model=call.facts.requested_model,
-        channel=candidate.channel.name,
+        channel=channel.name,
         upstream_model=candidate.model,
         attempts=call.attempts,
     )
+    return headers

@@ -7,6 +7,7 @@ complete.
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from io import BytesIO
 from typing import Any
@@ -21,7 +22,7 @@ from routing.call import Call
 from routing.endpoints.base import error_response
 from routing.endpoints.chat import StreamResponse
 from routing.plane import LEFT_AT_MOST, LEFT_FOR_S, Plane, current_plane
-from smartrouter.lib.clock import mint_uuid7, now_ms
+from smartrouter.lib.clock import dashed, mint_hex7, now_ms
 from smartrouter.lib.errors import RouterError
 from smartrouter.lib.logs import request_id_var
 
@@ -124,10 +125,12 @@ class Exchange:
     def __init__(self, scope: Scope, send: Send) -> None:
         self.scope = scope
         self.send = send
-        self.request_id = mint_uuid7()
         self.admitted_ms = now_ms()
+        self.request_id = mint_hex7(self.admitted_ms)
         self.call: Call | None = None
-        self._began = asyncio.get_running_loop().time()
+        # What the view adds to the answer, ready to be sent: Django's header dict would convert each value twice.
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.began_exactly = time.perf_counter()
         self._has_begun = False
         self._is_answered = False
         self._plane: Plane | None = None
@@ -137,9 +140,7 @@ class Exchange:
     def start(self, body: bytes, refusal: RouterError | None, plane: Plane | None) -> None:
         """Serve the request in a task of its own."""
         self._plane = plane
-        self._task = asyncio.get_running_loop().create_task(
-            self._serve(body, refusal), name=f"request {self.request_id}"
-        )
+        self._task = asyncio.get_running_loop().create_task(self._serve(body, refusal), name=self.request_id)
         self._task.add_done_callback(self._finished)
 
     def end(self, reason: str) -> None:
@@ -170,7 +171,7 @@ class Exchange:
             logger.error("request_task_failed", exc_info=error)
 
     async def _serve(self, body: bytes, refusal: RouterError | None) -> None:
-        request_id_var.set(str(self.request_id))
+        request_id_var.set(dashed(self.request_id))
         status = 0
         try:
             response = error_response(refusal) if refusal else await self._answer(body)
@@ -203,7 +204,8 @@ class Exchange:
 
     async def _send_response(self, response: HttpResponseBase, *, close: bool = False) -> None:
         headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.items()]
-        headers.append((b"x-request-id", str(self.request_id).encode()))
+        headers.append((b"x-request-id", dashed(self.request_id).encode()))
+        headers += self.headers
         if close:
             headers.append((b"connection", b"close"))
         self._has_begun = True
@@ -230,5 +232,5 @@ class Exchange:
             fields["tenant"] = self.call.facts.tenant
             fields["router_key"] = self.call.facts.router_key
             fields.update(self.call.log)
-        fields["duration_ms"] = round((asyncio.get_running_loop().time() - self._began) * 1000, 2)
+        fields["duration_ms"] = round((time.perf_counter() - self.began_exactly) * 1000, 2)
         logger.info("request_finished", extra=fields)

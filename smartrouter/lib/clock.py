@@ -23,7 +23,16 @@ def at_ms(moment_ms: int) -> datetime:
 
 def mint_uuid7(moment_ms: int | None = None) -> UUID:
     """A new UUIDv7 (RFC 9562): 48 bits of milliseconds, then 74 random bits. It identifies; it is not a secret."""
-    stamp = now_ms() if moment_ms is None else moment_ms
+    return UUID(mint_hex7(now_ms() if moment_ms is None else moment_ms))
+
+
+def mint_hex7(moment_ms: int) -> str:
+    """A new UUIDv7 as 32 hex digits, for the hot path: a UUID object costs five times as much."""
     chance = _random.getrandbits(74)
-    value = (stamp & 0xFFFF_FFFF_FFFF) << 80 | 0x7 << 76 | (chance >> 62) << 64
-    return UUID(int=value | 0x2 << 62 | chance & 0x3FFF_FFFF_FFFF_FFFF)
+    variant = 0x2 << 62 | chance & 0x3FFF_FFFF_FFFF_FFFF
+    return f"{moment_ms & 0xFFFF_FFFF_FFFF:012x}7{chance >> 62:03x}{variant:016x}"
+
+
+def dashed(digits: str) -> str:
+    """The usual form of a UUID given as 32 hex digits."""
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

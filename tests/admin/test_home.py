@@ -54,7 +54,7 @@ def test_the_queries_do_not_grow_and_never_count_records(world: World, root: Cli
     for wanted in (3, 200):
         for number in range(wanted):
             add_record(1000 * wanted + number)
-        with CaptureQueriesContext(connection, ) as queries:
+        with CaptureQueriesContext(connection) as queries:
             root.get(reverse("admin:index"))
         counts.append(len(queries))
         assert not [q for q in queries if "COUNT" in q["sql"] and "billing_usagerecord" in q["sql"]]

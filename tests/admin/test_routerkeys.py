@@ -8,6 +8,7 @@ import pytest
 from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.contrib.sessions.models import Session
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
@@ -55,8 +56,6 @@ def test_a_new_key_is_shown_in_full_exactly_once(world: World, root: Client, cap
 def test_the_key_is_not_in_the_database_file(world: World, root: Client) -> None:
     token = KEY.search(add_key(root, world).content.decode()).group()  # type: ignore[union-attr]
 
-    from django.db import connection
-
     with connection.cursor() as cursor:
         cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         for (table,) in cursor.fetchall():
@@ -79,7 +78,9 @@ def test_changing_a_key_leaves_its_digest_alone(world: World, root: Client) -> N
     address = reverse("admin:accounts_routerkey_change", args=[world.router_key.pk])
     before = world.router_key.digest
 
-    answer = root.post(address, {**form_of(root.get(address), "routerkey_form"), "allowed_models": "", "name": "renamed"})
+    answer = root.post(
+        address, {**form_of(root.get(address), "routerkey_form"), "allowed_models": "", "name": "renamed"}
+    )
 
     world.router_key.refresh_from_db()
     assert answer.status_code == 302
@@ -100,7 +101,7 @@ def test_revoking_keys_switches_them_off(world: World, root: Client) -> None:
     assert not world.router_key.is_active
     text = answer.content.decode()
     assert "1 router key was revoked." in text
-    assert ">\nrevoked\n<" in text or "revoked" in text.lower()
+    assert re.search(r">\s*revoked\s*<", text)
 
 
 def test_a_tenant_with_keys_is_not_deleted_and_the_page_says_why(world: World, root: Client) -> None:

@@ -57,6 +57,25 @@ def each(*stages: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(("mode", "is_streamed"), found)
 
 
+def answered(found: Played) -> list[Reply]:
+    """The replies whose first attempt reached the first channel.
+
+    Some modes close a connection after a complete body, without having said so. A request that was just being sent on it
+    never arrives, and is answered by the second channel: seldom, and as it should be, but no news of the mode.
+    """
+    replies = []
+    for reply in found.replies:
+        if f"{reply.request_id}-1" in found.journal:
+            replies.append(reply)
+        else:
+            expect_whole(reply, "beta")
+            first, _second = found.rows_of(reply)
+            assert (first["status"], first["error_message"]) == ("failed", "the upstream closed the connection")
+    assert len(found.replies) == HEAVY.get(found.mode.name, CALLS)
+    assert len(replies) > 0.8 * len(found.replies)
+    return replies
+
+
 def expect_whole(reply: Reply, speaker: str, mode: str = "ok") -> None:
     """A whole answer in one upstream's words."""
     assert reply.status == 200 and not reply.is_cut, reply
@@ -93,8 +112,7 @@ def test_a_healthy_answer_is_relayed_whole_and_billed_exactly(
 ) -> None:
     found = played[mode, is_streamed]
 
-    assert len(found.replies) == HEAVY.get(mode, CALLS)
-    for reply in found.replies:
+    for reply in answered(found):
         expect_whole(reply, "alpha", mode)
         (row,) = found.rows_of(reply)
         assert (row["attempt"], row["status"], row["channel"]) == (1, "ok", "alpha")
@@ -109,8 +127,7 @@ def test_a_fault_before_the_first_content_is_not_seen_by_the_caller(
 ) -> None:
     found = played[mode, is_streamed]
 
-    assert len(found.replies) == CALLS
-    for reply in found.replies:
+    for reply in answered(found):
         expect_whole(reply, "beta")
         assert reply.headers["x-smartrouter-attempts"] == "2"
         assert reply.headers["x-smartrouter-channel"] == "beta"
@@ -131,8 +148,8 @@ def test_a_failed_attempt_is_recorded_with_its_class(
     if mode == "endless" and not is_streamed:
         expected = "TRANSIENT"  # to a reader with a deadline a plain body without end is an answer that is late
 
-    classes = {found.rows_of(reply)[0]["error_class"] for reply in found.replies}
-    messages = {found.rows_of(reply)[0]["error_message"] for reply in found.replies}
+    classes = {found.rows_of(reply)[0]["error_class"] for reply in answered(found)}
+    messages = {found.rows_of(reply)[0]["error_message"] for reply in answered(found)}
 
     assert expected and classes == {expected.lower()}
     assert all(messages) and not any("sim-key" in text or "org-simulator" in text for text in messages)
@@ -144,8 +161,7 @@ def test_a_fault_after_the_first_content_ends_with_an_error_event_and_a_row_for_
 ) -> None:
     found = played[mode, is_streamed]
 
-    assert len(found.replies) == CALLS
-    for reply in found.replies:
+    for reply in answered(found):
         assert reply.status == 200 and not reply.is_cut and reply.bad is None, reply
         assert not reply.is_done
         assert reply.error and set(reply.error) >= {"message", "type", "param", "code"}
@@ -171,8 +187,7 @@ def test_the_callers_own_fault_goes_back_without_failover(
         "content-filter": ("content_filter", None),
     }[mode]
 
-    assert len(found.replies) == CALLS
-    for reply in found.replies:
+    for reply in answered(found):
         assert reply.status == 400 and reply.headers["content-type"] == "application/json"
         assert reply.headers["x-should-retry"] == "false"
         error = reply.json["error"]
@@ -190,11 +205,12 @@ def test_every_request_has_exactly_one_billable_row_and_every_attempt_one_row(
     asked = {reply.request_id.replace("-", "") for found in played.values() for reply in found.replies}
 
     billable = {request: sum(row["is_billable"] for row in rows) for request, rows in any_played.rows.items()}
-    attempts = {
-        f"{row['request_id']}-{row['attempt']}" for rows in any_played.rows.values() for row in rows
-    }
+    attempts = {f"{row['request_id']}-{row['attempt']}" for rows in any_played.rows.values() for row in rows}
     journalled = {tag.replace("-", "", 4) for tag in any_played.journal}
+    unheard = [row for rows in any_played.rows.values() for row in rows
+               if f"{row['request_id']}-{row['attempt']}" not in journalled]  # fmt: skip
 
     assert set(billable) == asked
     assert set(billable.values()) == {1}
-    assert attempts == journalled
+    assert journalled <= attempts
+    assert {row["error_message"] for row in unheard} <= {"the upstream closed the connection"}

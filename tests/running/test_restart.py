@@ -41,7 +41,7 @@ def test_a_second_start_keeps_the_data_and_shows_no_secret(start: Start, tmp_pat
     assert (tmp_path / "data" / "secrets.env").read_text() == secrets
     assert "password" not in second.banner().lower().replace("a new password:", "").replace("changepassword", "")
     assert "rk_" not in second.banner()
-    assert second.ready_after_s < 15  # "takes seconds", on a machine that runs other things as well
+    assert second.ready_after_s < 20  # "takes seconds", on a machine that runs other things as well
 
     os.kill(second.pid_of("manage.py ingest"), signal.SIGKILL)
     code = second.process.wait(40)
