@@ -194,7 +194,8 @@ class ChannelKey(TrackedModel):
 
     def open_secret(self) -> Secret:
         """The key. Raises SealBroken."""
-        return self.secret.open(self.uid) if isinstance(self.secret, Sealed) else self.secret
+        secret: Sealed | Secret = self.secret  # type: ignore[assignment]  # the field's base says bytes
+        return secret.open(self.uid) if isinstance(secret, Sealed) else secret
 
 
 class Offering(TrackedModel):

@@ -6,6 +6,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
+from django.db.models import TextChoices
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
@@ -69,7 +70,7 @@ def validate_string_list(value: Any) -> None:
 class Provider(TrackedModel):
     """A vendor, an aggregator, a reseller or a server of our own."""
 
-    class Kind(models.TextChoices):
+    class Kind(TextChoices):
         OFFICIAL = "official", _("Official")
         AGGREGATOR = "aggregator", _("Aggregator")
         RESELLER = "reseller", _("Reseller")
@@ -212,7 +213,8 @@ class DatedRates(models.Model):
         blank=True,
         validators=[validate_windows],
         help_text=_(
-            'By time of day: [{"days": [0, 1, 2, 3, 4], "start": "01:00", "end": "04:00", "tz": "UTC", "input": "0.10"}]; Monday is 0.'
+            'By time of day: [{"days": [0, 1, 2, 3, 4], "start": "01:00", "end": "04:00", "tz": "UTC", '
+            '"input": "0.10"}]; Monday is 0.'
         ),
     )
     effective_from = models.DateTimeField(_("effective from"), default=now)

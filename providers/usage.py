@@ -9,7 +9,7 @@ class Usage:
     """Tokens of one answer.
 
     prompt_tokens includes cached_tokens, cache_write_tokens (both lifetimes), audio and image input; completion_tokens
-    includes reasoning_tokens and audio output. reported_cost_usd is what the upstream says it takes, None where it says nothing.
+    includes reasoning_tokens and audio output. reported_cost_usd is what the upstream says it takes, None where it is silent.
     """
 
     prompt_tokens: int = 0

@@ -142,20 +142,15 @@ class RoutingTable:
     def _unlink(self, label: str, row: Any) -> None:
         for parent in _PARENTS.get(label, lambda row: ())(row):
             self._children[parent].discard(row.ref)
-        # Two rows may swap names in one transaction: an entry that another row has taken meanwhile stays.
         match label:
             case "accounts.routerkey":
-                if self.keys_by_digest.get(row.digest) is row:
-                    del self.keys_by_digest[row.digest]
+                _forget(self.keys_by_digest, row.digest, row)
             case "routing.modelgroup":
-                if self.groups_by_name.get(row.name) is row:
-                    del self.groups_by_name[row.name]
+                _forget(self.groups_by_name, row.name, row)
             case "providers.provider":
-                if self.provider_names.get(row.name) == row.ref:
-                    del self.provider_names[row.name]
+                _forget(self.provider_names, row.name, row.ref)
             case "channels.channel":
-                if self.channel_names.get(row.name) == row.ref:
-                    del self.channel_names[row.name]
+                _forget(self.channel_names, row.name, row.ref)
             case "providers.exchangerate":
                 self._exchange[row.currency] = tuple(x for x in self._exchange[row.currency] if x is not row)
 
@@ -191,8 +186,10 @@ class RoutingTable:
             if not named:
                 del self.names[name]
         offering = self.rows["channels.offering"].get(ref)
-        channel = self._channel(offering.channel) if offering else None
-        model = self.rows["providers.providermodel"].get(offering.model) if offering else None
+        if offering is None:
+            return
+        channel = self._channel(offering.channel)
+        model = self.rows["providers.providermodel"].get(offering.model)
         if channel is None or model is None:
             return  # a row of a transaction whose other rows are still to come
         own = self._family("channels.offeringprice", OWN_PRICES, ref)
@@ -216,3 +213,9 @@ class RoutingTable:
     def _family(self, label: str, which: str, parent: int) -> list[Any]:
         rows = self.rows[label]
         return [rows[ref] for ref in sorted(self._children[which, parent])]
+
+
+def _forget(index: dict[str, Any], name: str, entry: Any) -> None:
+    """Take an entry out; one that another row has put under the same name meanwhile (two rows swapped names) stays."""
+    if index.get(name) == entry:
+        del index[name]

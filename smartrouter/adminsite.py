@@ -37,4 +37,4 @@ class SmartRouterAdminSite(UnfoldAdminSite):
 
 def may_enter(user: object) -> bool:
     """Whether the user may use the admin."""
-    return bool(getattr(user, "is_active", False) and getattr(user, "is_staff", False))
+    return bool(getattr(user, "is_active", False) and getattr(user, "is_superuser", False))

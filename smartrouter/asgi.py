@@ -10,7 +10,7 @@ import os
 import signal
 import types
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, cast
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "smartrouter.settings")
 
@@ -36,7 +36,9 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if path.startswith(("/v1/", "/health")) or path == "/v1":
             await entry.handle(scope, receive, send)
         else:
-            await django_application(scope, receive, send)
+            await django_application(
+                cast(dict[str, Any], scope), receive, cast(Any, send)
+            )  # the same, in narrower words
     elif scope["type"] == "lifespan":
         await live(receive, send)
 

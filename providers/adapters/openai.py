@@ -1,8 +1,4 @@
-"""Hot path. The OpenAI adapter: also right for every vendor that is compatible with it.
-
-Error codes and texts: OpenAI's error guide and recorded answers (2026-11), and those of the compatible vendors that answer in
-the same envelope.
-"""
+"""Hot path. The OpenAI adapter: also right for every vendor that is compatible with it (error codes: see signs.py)."""
 
 import re
 from collections.abc import Mapping
@@ -11,44 +7,17 @@ from typing import Any
 import orjson
 
 from providers.adapters.base import Adapter, FieldRule
+from providers.adapters.signs import FIRST_TEXTS, TEXTS, kind_by_code, kind_by_text
 from smartrouter.lib.errors import ErrorClass, UpstreamError
 from smartrouter.lib.logs import redact
 
-_KEY_CODES = frozenset(
-    (
-        "invalid_api_key",
-        "account_deactivated",
-        "billing_not_active",
-        "insufficient_quota",
-        "credit_balance_exhausted",
-        "organization_spend_limit_exceeded",
-        "project_spend_limit_exceeded",
-        "organization_usage_limit_exceeded",
-        "authentication_error",
-        "billing_error",
-        "invalid_authentication_error",
-        "incorrect_api_key_error",
-        "exceeded_current_quota_error",
-        "ip_not_authorized",
-    )
-)
-_KEY_TEXT = re.compile(
-    r"credit balance is too low|organization has been disabled|insufficient balance|余额不足|欠费", re.I
-)
-_CONTEXT_CODES = frozenset(("context_length_exceeded", "string_above_max_length"))
-_CONTEXT_TEXT = re.compile(
-    r"maximum context length|prompt is too long|exceed(?:s|ed)? (?:the )?(?:model'?s? )?(?:context|available context|model token) ?"
-    r"(?:limit|size|length)?|input length .*exceed|range of input length|is longer than the model's context",
+_TRY_AGAIN = re.compile(r"(?:try again|retry) (?:in|after) (?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]*\d) ?(ms|s))?", re.I)
+# What must not reach a caller even inside an upstream's message: organisation, project and account ids.
+_IDS = re.compile(
+    r"\b(?:org|proj|acct)[-_][\w-]{4,}|\b(?:user|team)[-_](?=[\w-]*\d)[\w-]{6,}"
+    r"|(?<=account )[`'\"]?\d{6,}|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b",
     re.I,
 )
-_CONTENT_CODES = frozenset(
-    ("content_policy_violation", "content_filter", "invalid_prompt", "data_inspection_failed", "moderation_blocked")
-)
-_MODEL_CODES = frozenset(("model_not_found", "model_decommissioned", "invalid_model", "deploymentnotfound"))
-_TOO_LARGE_TEXT = re.compile(r"request too large", re.I)
-_TRY_AGAIN = re.compile(r"(?:try again|retry) (?:in|after) (?:(\d+)m)?([\d.]+) ?(ms|s)", re.I)
-# What must not reach a caller even inside an upstream's message: organisation, project and account ids.
-_IDS = re.compile(r"\b(?:org|proj|acct|user|team)[-_][A-Za-z0-9]{6,}\b")
 MESSAGE_AT_MOST = 500
 
 GUARDED: Mapping[str, FieldRule] = {
@@ -103,35 +72,34 @@ def retry_after_of(headers: Mapping[str, str], message: str = "") -> float | Non
             except ValueError:
                 continue
     found = _TRY_AGAIN.search(message)
-    if found:
-        return int(found[1] or 0) * 60 + float(found[2]) * (0.001 if found[3] == "ms" else 1)
+    if found and any(found.groups()):
+        hours, minutes, count, unit = found.groups()
+        return int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(count or 0) * (0.001 if unit == "ms" else 1)
     return None
 
 
 def kind_of(status: int, code: str, etype: str, message: str, *, is_json: bool) -> ErrorClass:
-    """The class of a failure. The order matters: a listed code outweighs the status, the status outweighs nothing."""
-    names = {code, etype}
-    if status == 429 and _TOO_LARGE_TEXT.search(message):
-        return ErrorClass.REQUEST
-    # OpenAI's own 429s for an empty account carry type insufficient_quota; without a listed code a 429 is only RATE.
-    if names & _KEY_CODES or status in (401, 402) or (status in (400, 403) and _KEY_TEXT.search(message)):
-        return ErrorClass.KEY
-    if names & _CONTEXT_CODES or (status in (400, 413, 422) and _CONTEXT_TEXT.search(message)):
-        return ErrorClass.CONTEXT
-    if names & _CONTENT_CODES:
-        return ErrorClass.CONTENT
-    if names & _MODEL_CODES:
-        return ErrorClass.MODEL
-    if status == 404:
-        return ErrorClass.MODEL if is_json else ErrorClass.CHANNEL
-    if status == 403:
-        return ErrorClass.KEY_MODEL
-    if status == 429 or status == 529:
+    """The class of a failure. The order matters: a listed code outweighs the text, and both the status."""
+    # Without a listed code or text a 429 is only RATE: an empty account says so.
+    return (
+        kind_by_text(FIRST_TEXTS, status, message)
+        or kind_by_code(code, etype)
+        or (ErrorClass.KEY if status in (401, 402) else None)
+        or kind_by_text(TEXTS, status, message)
+        or _kind_by_status(status, is_json=is_json)
+    )
+
+
+def _kind_by_status(status: int, *, is_json: bool) -> ErrorClass:
+    """What a status alone means. A page instead of JSON where the caller would be to blame: not the API that we think."""
+    if status in (429, 529):
         return ErrorClass.RATE
-    if status in (400, 405, 406, 413, 415, 422):
-        return ErrorClass.REQUEST if is_json else ErrorClass.CHANNEL
     if 300 <= status < 400:
         return ErrorClass.CHANNEL
+    if status in (400, 403, 404, 405, 406, 413, 415, 422):
+        if not is_json:
+            return ErrorClass.CHANNEL
+        return {403: ErrorClass.KEY_MODEL, 404: ErrorClass.MODEL}.get(status, ErrorClass.REQUEST)
     return ErrorClass.TRANSIENT
 
 

@@ -127,7 +127,7 @@ class HotView(APIView):
         except Exception as e:  # noqa: BLE001  (the last resort: the caller gets a documented error)
             return self.handle_exception(e)
 
-    def handle_exception(self, exc: Exception) -> HttpResponse:
+    def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]  # DRF says its own Response
         if isinstance(exc, RouterError):
             return error_response(exc)
         logger.error("request_failed_inside", exc_info=exc)

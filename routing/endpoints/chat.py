@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, Protocol
 
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
@@ -48,7 +48,7 @@ class ChatCompletionsView(HotView):
     @extend_schema(**schema.CHAT)
     async def post(self, request: Request) -> HttpResponseBase:
         call = open_call(request)
-        exchange = request._request.exchange
+        exchange = exchange_of(request)
         exchange.call = call
         call.plane.retries.active += 1
         try:
@@ -64,6 +64,22 @@ class ChatCompletionsView(HotView):
         return HttpResponse(body, content_type="application/json")
 
 
+class Exchange(Protocol):
+    """What the ASGI entry knows of a request, and what it learns here."""
+
+    request_id: str
+    admitted_ms: int
+    began_exactly: float
+    call: Call | None
+    headers: list[tuple[bytes, bytes]]
+
+
+def exchange_of(request: Request) -> Exchange:
+    """The exchange that the ASGI entry has put on the request."""
+    exchange: Exchange = request._request.exchange  # type: ignore[attr-defined]  # Django's class does not know it
+    return exchange
+
+
 def open_call(request: Request) -> Call:
     """The parsed, resolved and ranked request. Raises RouterError."""
     plane, caller = serving_plane(), request.user
@@ -72,7 +88,7 @@ def open_call(request: Request) -> Call:
     model = check_chat(body)
     resolution = resolve(plane.table, model, caller)
     check_guarded(body, resolution.candidates)
-    exchange, options = request._request.exchange, body.get("stream_options") or {}
+    exchange, options = exchange_of(request), body.get("stream_options") or {}
     facts = RequestFacts(
         request_id=exchange.request_id,
         endpoint="chat.completions",

@@ -65,14 +65,15 @@ async def handle(scope: Scope, receive: Receive, send: Send) -> None:
     except RouterError as e:
         refusal = e
     size = len(body)
-    _buffered += size
     try:
         plane = current_plane()
         if plane is not None:
             plane.exchanges.add(exchange)
         exchange.start(body, refusal, plane)
         body = b""
-        await receive()
+        # The rest of a body that was refused is read past.
+        while (await receive())["type"] != "http.disconnect":
+            pass
         # The response is complete, or the client has left before that.
         exchange.client_left()
     finally:
@@ -80,7 +81,8 @@ async def handle(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def read_body(scope: Scope, receive: Receive) -> bytes:
-    """The whole body. Raises RouterError 413, 415, 408 or 503, and ClientLeft."""
+    """The whole body, counted in _buffered. Raises RouterError 413, 415, 408 or 503, and ClientLeft; then it is not."""
+    global _buffered
     cap = body_cap(scope["path"])
     for name, value in scope["headers"]:
         if name == b"content-length" and int(value) > cap:
@@ -88,35 +90,46 @@ async def read_body(scope: Scope, receive: Receive) -> bytes:
         if name == b"content-encoding" and value not in (b"", b"identity"):
             message = _("Send the body without compression.")
             raise RouterError(415, "unsupported_encoding", message)
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body"):
-        first: bytes = message.get("body", b"")
-        if len(first) > cap:
-            raise _too_large(cap)
-        return first
     parts: list[bytes] = []
     size = 0
     try:
         async with asyncio.timeout(settings.BODY_RECEIVE_SECONDS):
             while True:
-                if message["type"] == "http.disconnect":
+                event = await receive()
+                if event["type"] == "http.disconnect":
                     raise ClientLeft
-                parts.append(message.get("body", b""))
-                size += len(parts[-1])
+                part: bytes = event.get("body", b"")
+                parts.append(part)
+                size += len(part)
+                _buffered += len(part)
                 if size > cap:
                     raise _too_large(cap)
-                if _buffered + size > settings.MAX_BUFFERED_MB * MIB:
+                if _buffered > settings.MAX_BUFFERED_MB * MIB:
                     text = _("The router is holding too many large requests.")
                     raise RouterError(503, "overloaded", text, kind="server_error", retry_after_s=5)
-                if not message.get("more_body"):
-                    return b"".join(parts)
-                message = await receive()
+                if not event.get("more_body"):
+                    return parts[0] if len(parts) == 1 else b"".join(parts)
     except TimeoutError as e:
+        _buffered -= size
         raise RouterError(408, "request_timeout", _("The body did not arrive in time.")) from e
+    except BaseException:
+        _buffered -= size
+        raise
 
 
 def _too_large(cap: int) -> RouterError:
     return RouterError(413, "request_too_large", _("The body is larger than %d bytes.") % cap)
+
+
+def abort_connection(send: Send) -> None:
+    """Drop the client's connection, for an answer that will not be completed.
+
+    ASGI has no word for it: a server that is left without the end of an answer closes only when everything before it has
+    been read, which a client that stopped reading never does. Uvicorn's send is a method of what holds the transport.
+    """
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    if transport is not None:
+        transport.abort()
 
 
 class Exchange:
@@ -133,6 +146,7 @@ class Exchange:
         self.began_exactly = time.perf_counter()
         self._has_begun = False
         self._is_answered = False
+        self._start: dict[str, Any] | None = None
         self._plane: Plane | None = None
         self._task: asyncio.Task[None] | None = None
         self._leave_timer: asyncio.TimerHandle | None = None
@@ -169,6 +183,8 @@ class Exchange:
                 self._plane.left -= 1
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("request_task_failed", exc_info=error)
+        if not self._is_answered:
+            abort_connection(self.send)
 
     async def _serve(self, body: bytes, refusal: RouterError | None) -> None:
         request_id_var.set(dashed(self.request_id))
@@ -211,7 +227,8 @@ class Exchange:
         self._has_begun = True
         start = {"type": "http.response.start", "status": response.status_code, "headers": headers}
         if isinstance(response, StreamResponse):
-            await self.send(start)
+            # The relay is the one who settles, so that everything that can be waited for has to happen inside it.
+            self._start = start
             await response.run(self._send_stream)
         else:
             content: bytes = response.content  # type: ignore[attr-defined]
@@ -221,6 +238,9 @@ class Exchange:
             await self.send({"type": "http.response.body", "body": content})
 
     async def _send_stream(self, message: MutableMapping[str, Any]) -> None:
+        if self._start is not None:
+            start, self._start = self._start, None
+            await self.send(start)
         if not message.get("more_body"):
             self._is_answered = True
         await self.send(message)

@@ -39,8 +39,8 @@ class User(AbstractUser):
     """A person who signs in."""
 
     class Meta(AbstractUser.Meta):
-        verbose_name = _("user")
-        verbose_name_plural = _("users")
+        verbose_name = _("user")  # type: ignore[assignment]  # AbstractUser.Meta says str; a lazy text is right
+        verbose_name_plural = _("users")  # type: ignore[assignment]
 
 
 class Tenant(TrackedModel):

@@ -31,7 +31,7 @@ class RouterError(Exception):
 
     def body(self) -> dict[str, Any]:
         """The documented error object: all four keys always, metadata where there is any."""
-        error = {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}
+        error: dict[str, Any] = {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}
         if self.metadata:
             error["metadata"] = dict(self.metadata)
         return {"error": error}

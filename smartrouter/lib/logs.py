@@ -60,5 +60,7 @@ def skip_unused_facts() -> None:
 
     These switches are the standard library's own (Logging cookbook, "Optimization"); they save a third of a call.
     """
-    logging._srcfile = None  # type: ignore[attr-defined]
-    logging.logThreads = logging.logMultiprocessing = logging.logProcesses = logging.logAsyncioTasks = False
+    logging._srcfile = None
+    logging.logThreads = logging.logMultiprocessing = logging.logProcesses = False
+    if hasattr(logging, "logAsyncioTasks"):  # from Python 3.12 on
+        logging.logAsyncioTasks = False

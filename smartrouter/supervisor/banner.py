@@ -38,7 +38,7 @@ def key_text(address: str, key: Secret | None) -> str:
     """The router key; where to make one when none was made just now."""
     if key is None:
         return "  " + _("Key:    as before. Another one: %s") % f"{address}/admin/accounts/routerkey/add/"
-    return "  " + _("Key:    %s (shown only this once)") % key.reveal()
+    return "  " + _("Key:    %s (shown only this once)") % str(key.reveal())
 
 
 def first_call_text(address: str, key: Secret, model: str | None) -> str:

@@ -78,7 +78,9 @@ def test_where_the_pieces_are_cut_makes_no_difference(made: tuple[list[list[str]
     assert [data_of(event) for event in cut_up] == [data_of(event) for event in whole]
 
 
-@pytest.mark.parametrize("between", [b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r\n", b"\r\n\n", b"\r\n\r", b"\n\r", b"\r\r\n"])
+@pytest.mark.parametrize(
+    "between", [b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r\n", b"\r\n\n", b"\r\n\r", b"\n\r", b"\r\r\n"]
+)
 def test_every_mixture_of_line_ends_ends_an_event(between: bytes) -> None:
     found, _splitter = read(cut(b"data: one" + between + b"data: two" + between, [1]))
 

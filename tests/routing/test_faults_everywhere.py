@@ -18,7 +18,8 @@ BROKEN = {
     (name, is_streamed)
     for name, mode in MODES.items()
     for is_streamed in (False, True)
-    if (mode.streamed if is_streamed else mode.plain) == "before" and mode.expects not in ("REQUEST", "CONTEXT", "CONTENT")
+    if (mode.streamed if is_streamed else mode.plain) == "before"
+    and mode.expects not in ("REQUEST", "CONTEXT", "CONTENT")
 } | {(name, is_streamed) for name in ("big-headers", "gzip") for is_streamed in (False, True)}
 
 
