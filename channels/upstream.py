@@ -76,7 +76,7 @@ def hide_secrets(channel: ChannelRecord, error: UpstreamError) -> UpstreamError:
 
 
 def is_hang_up(error: BaseException) -> bool:
-    """Whether an open connection ended while a request was sent; most often a kept one that the upstream had just given up."""
+    """Whether a connection ended while a request was sent; most often a kept one that the upstream had just given up."""
     return isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | ConnectionResetError)
 
 

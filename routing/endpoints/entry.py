@@ -146,6 +146,7 @@ class Exchange:
         self.began_exactly = time.perf_counter()
         self._has_begun = False
         self._is_answered = False
+        self._is_complete = False
         self._start: dict[str, Any] | None = None
         self._plane: Plane | None = None
         self._task: asyncio.Task[None] | None = None
@@ -183,7 +184,7 @@ class Exchange:
                 self._plane.left -= 1
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("request_task_failed", exc_info=error)
-        if not self._is_answered:
+        if not self._is_complete:
             abort_connection(self.send)
 
     async def _serve(self, body: bytes, refusal: RouterError | None) -> None:
@@ -236,14 +237,16 @@ class Exchange:
             await self.send(start)
             self._is_answered = True
             await self.send({"type": "http.response.body", "body": content})
+            self._is_complete = True
 
     async def _send_stream(self, message: MutableMapping[str, Any]) -> None:
         if self._start is not None:
             start, self._start = self._start, None
             await self.send(start)
-        if not message.get("more_body"):
-            self._is_answered = True
+        is_last = not message.get("more_body")
+        self._is_answered = self._is_answered or is_last
         await self.send(message)
+        self._is_complete = is_last
 
     def _log(self, status: int) -> None:
         """The one line of a request."""

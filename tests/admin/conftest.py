@@ -100,7 +100,7 @@ def world(db: None) -> World:
     router_key = RouterKey.objects.create(
         tenant=tenant, name="ci", digest=digest_of(ROUTER_KEY), hint=hint_of(ROUTER_KEY), allowed_models=["auto:*"]
     )
-    user = User.objects.create_user("ivy", "ivy@acme.example", "a-long-password-1")
+    user = User.objects.create_user("ivy", "ivy@acme.example")
     Membership.objects.create(user=user, tenant=tenant)
     record = add_record(0)
     hour = UsageHour.objects.create(
@@ -116,7 +116,7 @@ def world(db: None) -> World:
 @pytest.fixture
 def root(client: Client, db: None) -> Client:
     """A superuser's browser."""
-    client.force_login(User.objects.create_superuser("root", "root@example.com", "root-password-1"))
+    client.force_login(User.objects.create_superuser("root", "root@example.com"))
     return client
 
 
@@ -126,5 +126,5 @@ def outsider(request: pytest.FixtureRequest, db: None) -> Client:
     browser = Client()
     if request.param != "anonymous":
         is_staff = request.param == "staff"
-        browser.force_login(User.objects.create_user(request.param, password="a-long-password-1", is_staff=is_staff))
+        browser.force_login(User.objects.create_user(request.param, is_staff=is_staff))
     return browser

@@ -95,7 +95,7 @@ def add_twins(world: World, number: int) -> None:
     Offering.objects.create(channel=channel, provider_model=model)
     group = ModelGroup.objects.create(name=f"g{number}")
     GroupMember.objects.create(group=group, channel=channel, model="m")
-    user = User.objects.create_user(f"u{number}", password="a-long-password-1")
+    user = User.objects.create_user(f"u{number}")
     Membership.objects.create(user=user, tenant=tenant)
     RouterKey.objects.create(tenant=tenant, name="k", digest=str(number), hint="rk", owner=user)
 

@@ -21,7 +21,7 @@ OPTIONS = {
     "slow-first-byte": "first_ms=150,chunks=8",
     "unicode": "",
     "giant": "mb=1",
-    "endless": "pace_ms=100",
+    "endless": "pace_ms=300",
     "hang": "",
     "429": "ra=7",
     "trickle": "ms=100",

@@ -1,4 +1,4 @@
-"""Each fault of the simulator on the first channel, the second one healthy: answers, records and money, 200 calls each way."""
+"""Each fault of the simulator on the first channel, the second one healthy: answers, records, money; 200 calls each way."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -48,10 +48,7 @@ def each(*stages: str) -> pytest.MarkDecorator:
     found = []
     for name, mode in MODES.items():
         for is_streamed in (False, True):
-            if mode.expects in FINAL:
-                stage = "final"
-            else:
-                stage = stage_of(Played(mode, is_streamed, []))
+            stage = "final" if mode.expects in FINAL else stage_of(Played(mode, is_streamed, []))
             if stage in stages:
                 found.append(pytest.param(name, is_streamed, id=f"{name}-{'streamed' if is_streamed else 'plain'}"))
     return pytest.mark.parametrize(("mode", "is_streamed"), found)
