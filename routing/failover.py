@@ -28,6 +28,8 @@ ABOUT_THE_KEY = frozenset((ErrorClass.KEY, ErrorClass.KEY_MODEL, ErrorClass.RATE
 # Only operators can mend these; their text says more about our accounts than a caller needs to know.
 OURS = frozenset((ErrorClass.KEY, ErrorClass.KEY_MODEL, ErrorClass.CHANNEL))
 UNKNOWN_OUTPUT_TOKENS = 4096
+# What callers are told to wait for upstreams that are too busy and do not say how long.
+UNKNOWN_WAIT_S = 2.0
 
 
 class Plan:
@@ -204,8 +206,11 @@ def close_unanswered(call: Call, account: AttemptAccount) -> None:
     call.plane.spool.append(line, keep=True)
 
 
-def failure_for_caller(failed: Sequence[UpstreamError]) -> RouterError:
-    """The documented error for what the attempts met; the last one decides, unless all were told to wait."""
+def failure_for_caller(failed: Sequence[UpstreamError], *, has_begun: bool = False) -> RouterError:
+    """The documented error for what the attempts met; the last one decides, unless all were told to wait.
+
+    has_begun: the answer broke off, so that waiting for a channel is no longer the question.
+    """
     last = failed[-1]
     if last.kind is ErrorClass.CONTEXT:
         return RouterError(400, "context_length_exceeded", last.message, param=last.param or "messages")
@@ -215,10 +220,10 @@ def failure_for_caller(failed: Sequence[UpstreamError]) -> RouterError:
         status = last.status if last.status in (400, 413, 415, 422) else 400
         return RouterError(status, last.code or "invalid_request", last.message, param=last.param)
     metadata = {"attempts": len(failed)}
-    if all(error.kind is ErrorClass.RATE for error in failed):
+    if all(error.kind is ErrorClass.RATE for error in failed) and not has_begun:
         waits = [error.retry_after_s for error in failed if error.retry_after_s is not None]
         message = _("All channels for this model are rate limited.")
-        wait = min(waits) if waits else None
+        wait = min(waits) if waits else UNKNOWN_WAIT_S
         return RouterError(
             503, "no_available_channel", message, kind="server_error", retry_after_s=wait, metadata=metadata
         )

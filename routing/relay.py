@@ -67,7 +67,7 @@ def finish_plain(call: Call, answer: Answer) -> tuple[bytes, int | None]:
     facts = AnswerFacts(model if isinstance(model, str) else "", str(reason or ""))
     charge = settle(call, answer, "client_gone" if call.has_left else "ok", usage, facts)
     shown = found or openai_chat.usage_object(usage)
-    doc["usage"] = openai_chat.with_charge(shown, None if charge is None else float(usd_of(charge)))
+    openai_chat.show_usage(doc, openai_chat.with_charge(shown, None if charge is None else float(usd_of(charge))))
     return orjson.dumps(doc), charge
 
 
@@ -83,6 +83,7 @@ class StreamRelay:
         self.scanner = StreamScanner(lambda usage: charge_usd(call, answer, usage))
         self.channel = answer.account.candidate.channel
         self._checkpoint_at = 0.0
+        self._bad: BadEvent | None = None
         self._is_settled = False
 
     async def run(self) -> None:
@@ -92,7 +93,7 @@ class StreamRelay:
         except UpstreamError as e:
             self.stream.close()
             self._settle("cut", e)
-            await self._end_with_error(failure_for_caller([e]))
+            await self._end_with_error(failure_for_caller([e], has_begun=True))
         except asyncio.CancelledError:
             self.stream.close()
             self._settle(self.call.end_reason)
@@ -109,13 +110,15 @@ class StreamRelay:
         first, events = self.answer.first, self.answer.events
         scanner.begin(events[first])
         held = self._scan(events[:first])
-        scanner.events = scanner.text_size = 0  # what came before the first content is not content
+        scanner.restart_count()
         following: list[bytes] | None = events[first:]
         while following is not None:
             out = held + self._scan(following)
             held = b""
             if out:
                 await self._send(out)
+            if self._bad is not None:
+                raise UpstreamError(ErrorClass.GARBAGE, str(self._bad), 200) from self._bad
             if scanner.is_done or scanner.error is not None:
                 break
             now = loop.time()
@@ -141,7 +144,7 @@ class StreamRelay:
                 elif scanner.is_done or scanner.error is not None:
                     break
         except BadEvent as e:
-            raise UpstreamError(ErrorClass.GARBAGE, str(e), 200) from e
+            self._bad = e  # raised when what came before it was sent
         return b"".join(parts)
 
     async def _read(self, now: float, total_at: float) -> list[bytes] | None:
@@ -176,7 +179,8 @@ class StreamRelay:
 
     def _settle(self, status: str, error: UpstreamError | None = None) -> Usage:
         scanner = self.scanner
-        usage = scanner.usage or self.answer.account.estimate(scanner.estimated_tokens())
+        reported = scanner.usage if status == "ok" else scanner.used()
+        usage = reported or self.answer.account.estimate(scanner.estimated_tokens())
         if self._is_settled:
             return usage  # the client left between the record and the last bytes
         self._is_settled = True

@@ -94,10 +94,10 @@ class Stack:
         done = self.manage("config", "apply", str(path), check=False)
         assert done.returncode == 0, done.stderr
 
-    def start_web(self) -> None:
-        """Start the web process and wait until it is ready."""
+    def start_web(self, command: list[str] | None = None) -> None:
+        """Start the web process, or what stands in for it, and wait until it is ready."""
         log = (self.data / "web.log").open("ab")
-        command = [sys.executable, "manage.py", "web"]
+        command = command or [sys.executable, "manage.py", "web"]
         self.web = subprocess.Popen(command, cwd=ROOT, env=self.env, stdout=log, stderr=log)
         self.processes.append(self.web)
         until = time.monotonic() + 40

@@ -108,9 +108,18 @@ def usage_object(usage: Usage) -> dict[str, Any]:
 
 def with_charge(found: Mapping[str, Any], charge_usd: float | None) -> dict[str, Any]:
     """A usage object as callers see it: the upstream's own cost fields gone, ours in `cost`."""
-    kept = {k: v for k, v in found.items() if k not in ("cost", "cost_details", "is_byok")}
+    # OpenRouter: cost, cost_details, is_byok; DeepInfra: estimated_cost; xAI: cost_in_usd_ticks
+    kept = {k: v for k, v in found.items() if "cost" not in k and k != "is_byok"}
     kept["cost"] = charge_usd
     return kept
+
+
+def show_usage(doc: dict[str, Any], usage: Mapping[str, Any]) -> None:
+    """Put the usage that callers see into an answer or chunk, and take it out of the places where vendors put theirs."""
+    for holder in (doc.get("x_groq"), *(doc.get("choices") or ())):
+        if isinstance(holder, dict):
+            holder.pop("usage", None)
+    doc["usage"] = usage
 
 
 def has_content(chunk: Mapping[str, Any]) -> bool:
@@ -118,12 +127,14 @@ def has_content(chunk: Mapping[str, Any]) -> bool:
     for choice in chunk.get("choices") or ():
         if not isinstance(choice, dict):
             continue
-        if choice.get("finish_reason"):
-            return True
-        delta = choice.get("delta") or choice.get("message")
-        if isinstance(delta, dict) and any(value for name, value in delta.items() if name != "role"):
+        if choice.get("finish_reason") or is_content(choice.get("delta") or choice.get("message")):
             return True
     return False
+
+
+def is_content(delta: Any) -> bool:
+    """Whether a delta says anything."""
+    return isinstance(delta, dict) and any(value for name, value in delta.items() if name != "role")
 
 
 def text_bytes(message: Any) -> int:

@@ -5,6 +5,7 @@ pattern such as `"usage"` cannot be the model's words followed by a colon.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -12,6 +13,9 @@ import orjson
 from providers.dialects import openai_chat
 from providers.usage import Usage
 from smartrouter.lib.sse import data_of, event_of
+
+_OBJECT_STARTS = (b"data: {", b"data:{")
+_OBJECT_ENDS = (b"}\n\n", b"}\r\n\r\n")
 
 
 class BadEvent(ValueError):
@@ -22,14 +26,15 @@ class StreamScanner:
     """Follows one stream. charge_usd gives what a usage costs the caller; usage is kept from its last appearance."""
 
     __slots__ = (
-        "_charge_usd", "_overhead", "_template", "error", "events", "finish_reason", "is_done", "model", "text_size", "usage",
-        "usage_doc",
+        "_at_usage", "_charge_usd", "_overhead", "_template", "error", "events", "finish_reason", "is_done", "model",
+        "text_size", "usage", "usage_doc",
     )  # fmt: skip
 
     def __init__(self, charge_usd: Callable[[Usage], float | None]) -> None:
         self._charge_usd = charge_usd
         self._overhead = 0
         self._template: dict[str, Any] = {}
+        self._at_usage = 0
         self.usage: Usage | None = None
         self.usage_doc: dict[str, Any] = {}
         self.model = ""
@@ -63,15 +68,18 @@ class StreamScanner:
             return b""
         has_usage = b'"usage"' in event and not _is_null(event, b'"usage"')
         has_finish = b'"finish_reason"' in event and not _is_null(event, b'"finish_reason"')
-        if has_usage or has_finish or b'"error"' in event:
+        is_object = event.startswith(_OBJECT_STARTS) and event.endswith(_OBJECT_ENDS)
+        if has_usage or has_finish or b'"error"' in event or not is_object:
             return self._read(event)
-        if event.startswith(b"data:"):
-            self._count(event)
+        self._count(event)
         return event
 
     def _read(self, event: bytes) -> bytes:
+        data = data_of(event)
+        if not data:
+            return event
         try:
-            doc = orjson.loads(data_of(event))
+            doc = orjson.loads(data)
         except orjson.JSONDecodeError as e:
             raise BadEvent("an event of the stream is not JSON") from e
         if not isinstance(doc, dict):
@@ -79,26 +87,36 @@ class StreamScanner:
         if openai_chat.error_object(doc):
             self.error = doc
             return b""
-        reasons = [c.get("finish_reason") for c in doc.get("choices") or () if isinstance(c, dict)]
+        choices = [choice for choice in doc.get("choices") or () if isinstance(choice, dict)]
+        reasons = [choice.get("finish_reason") for choice in choices]
         self.finish_reason = next((str(reason) for reason in reasons if reason), self.finish_reason)
-        if openai_chat.has_content(doc) and not any(reasons):
+        if any(openai_chat.is_content(choice.get("delta")) for choice in choices):
             self._count(event)
         found = openai_chat.usage_in(doc)
         if found is None:
             return event
         self.usage = openai_chat.read_usage(found)
         self.usage_doc = found
-        if not doc.get("choices"):
+        self._at_usage = self.estimated_tokens()
+        if not choices:
             return b""
-        doc["usage"] = openai_chat.with_charge(found, self._charge_usd(self.usage))
-        for holder in (doc.get("x_groq"), *doc["choices"]):
-            if isinstance(holder, dict):
-                holder.pop("usage", None)
+        openai_chat.show_usage(doc, openai_chat.with_charge(found, self._charge_usd(self.usage)))
         return event_of(orjson.dumps(doc))
 
     def _count(self, event: bytes) -> None:
         self.events += 1
         self.text_size += max(0, len(event) - self._overhead)
+
+    def restart_count(self) -> None:
+        """Forget what was counted so far: it came before the first content."""
+        self.events = self.text_size = self._at_usage = 0
+
+    def used(self) -> Usage | None:
+        """What was used when a stream ends early: the last reported usage and what went by since; None where none came."""
+        since = self.estimated_tokens() - self._at_usage
+        if self.usage is None or since <= 0:
+            return self.usage
+        return replace(self.usage, completion_tokens=self.usage.completion_tokens + since, is_estimated=True)
 
     def estimated_tokens(self) -> int:
         """About how many tokens went by: one an event where the vendor sends token by token, else by size."""
@@ -115,6 +133,11 @@ class StreamScanner:
 
 
 def _is_null(event: bytes, name: bytes) -> bool:
-    """Whether the first field of that name is null (for a name that occurs)."""
-    begin = event.find(name) + len(name)
-    return event[begin : begin + 16].lstrip(b" \t:").startswith(b"null")
+    """Whether every field of that name is null (for a name that occurs): Groq has one at the top and one in x_groq."""
+    begin = event.find(name)
+    while begin >= 0:
+        begin += len(name)
+        if not event[begin : begin + 16].lstrip(b" \t:").startswith(b"null"):
+            return False
+        begin = event.find(name, begin)
+    return True

@@ -6,7 +6,7 @@ plain HttpResponse. Nothing here touches the database.
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
 import orjson
@@ -15,6 +15,7 @@ from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 from rest_framework.authentication import BaseAuthentication
+from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -44,6 +45,16 @@ class JsonParser(BaseParser):
         if not isinstance(doc, dict):
             raise RouterError(400, "invalid_json", _("The body has to be a JSON object."))
         return doc
+
+
+class FixedNegotiation(BaseContentNegotiation):
+    """Takes the only parser there is, without comparing media types."""
+
+    def select_parser(self, request: Request, parsers: Sequence[BaseParser]) -> BaseParser:
+        return parsers[0]
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        return renderers[0], renderers[0].media_type
 
 
 class RouterKeyAuthentication(BaseAuthentication):
@@ -107,7 +118,9 @@ class HotView(APIView):
     permission_classes = []
     throttle_classes = []
     parser_classes = [JsonParser]
+    content_negotiation_class = FixedNegotiation
     _parsers = [JsonParser()]
+    _negotiator = FixedNegotiation()
     _authenticators = [RouterKeyAuthentication()]
 
     async def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
@@ -119,7 +132,7 @@ class HotView(APIView):
             handler = getattr(self, method.lower(), None) if method.lower() in self.http_method_names else None
             if handler is None or method in ("OPTIONS", "HEAD"):
                 return self._refuse_method(method)
-            drf_request = Request(request, parsers=self._parsers, authenticators=self._authenticators)
+            drf_request = Request(request, self._parsers, self._authenticators, self._negotiator)
             self.request = drf_request
             drf_request.user  # noqa: B018  (authenticates, or raises)
             response: HttpResponseBase = await handler(drf_request, *args, **kwargs)

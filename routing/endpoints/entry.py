@@ -58,17 +58,19 @@ async def handle(scope: Scope, receive: Receive, send: Send) -> None:
     exchange = Exchange(scope, send)
     body = b""
     refusal: RouterError | None = None
+    plane = current_plane()
+    if plane is not None:
+        plane.exchanges.add(exchange)
     try:
         body = await read_body(scope, receive)
     except ClientLeft:
+        if plane is not None:
+            plane.exchanges.discard(exchange)
         return
     except RouterError as e:
         refusal = e
     size = len(body)
     try:
-        plane = current_plane()
-        if plane is not None:
-            plane.exchanges.add(exchange)
         exchange.start(body, refusal, plane)
         body = b""
         # The rest of a body that was refused is read past.
@@ -160,7 +162,9 @@ class Exchange:
 
     def end(self, reason: str) -> None:
         """End the request now: `drained`, or `client_gone`."""
-        if self._task is not None and not self._task.done():
+        if self._task is None:
+            abort_connection(self.send)  # its body is still on its way
+        elif not self._task.done():
             if self.call is not None:
                 self.call.end_reason = reason
             self._task.cancel()

@@ -1,10 +1,12 @@
 """Hot path. Logs as one JSON object a line, with the request's id, and without anything that looks like a key."""
 
+import json
 import logging
 import re
 import traceback
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import orjson
 
@@ -33,12 +35,17 @@ def redact(text: str) -> str:
     return _URL_PASSWORD.sub(r"\1***@", _KEYS.sub(lambda m: f"{m.group(1) or ''}***", text))
 
 
+@lru_cache(maxsize=2)
+def _second(moment_s: int) -> str:
+    return datetime.fromtimestamp(moment_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 class JsonFormatter(logging.Formatter):
     """One line of JSON: time, level, logger, event, request_id and the fields given in `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": f"{_second(int(record.created))}.{int(record.msecs):03d}Z",
             "level": record.levelname,
             "logger": record.name,
             "event": record.getMessage(),
@@ -52,7 +59,11 @@ class JsonFormatter(logging.Formatter):
                 line[name] = fields[name]
         if record.exc_info:
             line["exception"] = "".join(traceback.format_exception(*record.exc_info))
-        return redact(orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode())
+        try:
+            text = orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        except TypeError:  # half a surrogate pair, an integer of more than 64 bits: seldom, and no reason to lose the line
+            text = json.dumps(line, default=str)
+        return redact(text)
 
 
 def skip_unused_facts() -> None:

@@ -5,6 +5,7 @@ wait are on channels of their own with short timeouts, so that a busy machine do
 """
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -27,7 +28,7 @@ OPTIONS = {
     "trickle": "ms=100",
     "comments-then-hang": "ms=100",
 }
-HASTY = {"connect_s": 5, "first_content_s": 0.5, "idle_s": 0.5, "total_s": 1.5}
+HASTY = {"connect_s": 5, "first_content_s": 0.5, "idle_s": 0.5, "total_s": 1.2}
 PATIENT = {"connect_s": 10, "first_content_s": 20, "idle_s": 20, "total_s": 30}
 ALPHA_PRICE, BETA_PRICE = {"input": 1, "output": 2}, {"input": 3, "output": 4}
 
@@ -91,17 +92,24 @@ class Played:
         return self.journal[f"{reply.request_id}-{attempt}"]
 
 
-def play(stack: Stack, prefix: str, calls: int, hasty_calls: int) -> dict[tuple[str, bool], Played]:
-    """Every mode, streamed and plain, by (mode, is_streamed)."""
+async def _ask_both_ways(url: str, model: str, count: int, at_once: int) -> tuple[list[Reply], list[Reply]]:
+    """Plain and streamed answers at the same time."""
+    return await asyncio.gather(
+        ask_often(url, chat(model), count, at_once), ask_often(url, chat(model, stream=True), count, at_once)
+    )
+
+
+def play(
+    stack: Stack, prefix: str, names: Iterable[str], calls: int, hasty_calls: int
+) -> dict[tuple[str, bool], Played]:
+    """These modes, streamed and plain, by (mode, is_streamed). Those that only wait are asked all at once."""
     found: dict[tuple[str, bool], Played] = {}
-    for mode in MODES.values():
+    for mode in map(MODES.__getitem__, names):
         count = hasty_calls if mode.waits else min(calls, HEAVY.get(mode.name, calls))
-        at_once = 200 if mode.waits else AT_ONCE
-        for is_streamed in (False, True):
-            body = chat(prefix + mode.name, stream=is_streamed)
-            found[mode.name, is_streamed] = Played(
-                mode, is_streamed, asyncio.run(ask_often(stack.url, body, count, at_once))
-            )
+        at_once = count if mode.waits else AT_ONCE // 2
+        both = asyncio.run(_ask_both_ways(stack.url, prefix + mode.name, count, at_once))
+        for is_streamed, replies in zip((False, True), both, strict=True):
+            found[mode.name, is_streamed] = Played(mode, is_streamed, replies)
     rows: dict[str, list[dict[str, Any]]] = {}
     stack.ingest()
     for row in stack.rows():

@@ -39,7 +39,7 @@ def stage_of(played: Played) -> str:
 @pytest.fixture(scope="module")
 def played() -> Iterator[dict[tuple[str, bool], Played]]:
     with running_stack(fault_document()) as stack:
-        yield play(stack, "f-", CALLS, CALLS)
+        yield play(stack, "f-", MODES, CALLS, CALLS)
         assert "Traceback" not in stack.log
 
 

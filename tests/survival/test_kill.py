@@ -1,15 +1,13 @@
 """kill -9 of the web process: nothing that was sent upstream is forgotten, and nothing is billed twice."""
 
 import asyncio
-import subprocess
-import sys
 from collections import Counter
 from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.stack import ROOT, Stack, free_port, running_stack
+from tests.stack import Stack, running_stack
 from tests.survival.traffic import Heard, assert_complete, chat, journals, listen, offering_document, run_clients, tag_of
 
 pytestmark = pytest.mark.slow
@@ -64,20 +62,3 @@ def test_every_attempt_has_one_row_and_every_request_one_bill_after_five_kills()
     checkpointed = [row for row in rows if row["status"] == "abandoned" and row["completion_tokens"] > 0]
     assert len(checkpointed) > REQUESTS
     assert all(row["is_estimated"] and row["charge_nusd"] > 0 for row in checkpointed)
-
-
-def test_a_process_that_is_killed_leaves_its_place_to_the_next_one_at_once() -> None:
-    with running_stack() as stack:
-        (stack.data / "static").mkdir()  # `serve` makes it
-        command = [sys.executable, "manage.py", "web"]
-        env = {**stack.env, "PORT": str(free_port())}
-        second = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=30)
-        said = [line for line in (second.stdout + second.stderr).splitlines() if not line.startswith("{")]
-        assert second.returncode != 0
-        assert len(said) == 1
-        assert "REDIS_URL" in said[0]
-
-        stack.kill_web()
-        stack.start_web()
-
-        assert stack.post(chat("m"))[0] == 200
