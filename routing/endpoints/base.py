@@ -50,7 +50,7 @@ class JsonParser(BaseParser):
 class FixedNegotiation(BaseContentNegotiation):
     """Takes the only parser there is, without comparing media types."""
 
-    def select_parser(self, request: Request, parsers: Sequence[BaseParser]) -> BaseParser:
+    def select_parser(self, request: Request, parsers: Sequence[BaseParser]) -> BaseParser:  # type: ignore[override]
         return parsers[0]
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
