@@ -123,12 +123,22 @@ READERS: dict[str, Callable[[Any], Any]] = {
 }
 assert tuple(READERS) == LOGGED_MODELS
 
+# There may be hundreds of thousands of these: only what is needed is read, without making model instances.
+_COLUMNS: dict[str, tuple[str, ...]] = {
+    "accounts.routerkey": ("pk", "tenant_id", "name", "digest", "allowed_models", "is_active", "expires_at"),
+}
 # What is read from the database at once while the process serves.
 PIECE_ROWS = 500
 ANY_ID = (0, 2**63 - 1)
 
 
-def _read(label: str, row: models.Model) -> Any:
+def _rows_of(label: str) -> models.QuerySet[Any]:
+    """All rows of a model, in the order of their ids."""
+    rows = apps.get_model(label)._default_manager.order_by("pk")
+    return rows.values_list(*_COLUMNS[label], named=True) if label in _COLUMNS else rows
+
+
+def _read(label: str, row: Any) -> Any:
     """The table's row; None (as if deleted) for one that cannot be read, which is logged and must not stop the others."""
     try:
         return READERS[label](row)
@@ -140,7 +150,7 @@ def _read(label: str, row: models.Model) -> Any:
 def load_all() -> Iterator[Item]:
     """Every row of every model, parents first."""
     for label in LOGGED_MODELS:
-        for row in apps.get_model(label)._default_manager.order_by("pk").iterator(chunk_size=1000):
+        for row in _rows_of(label).iterator(chunk_size=1000):
             yield label, row.pk, _read(label, row)
 
 
@@ -159,8 +169,7 @@ class NamedRows:
     def next_piece(self) -> list[Item]:
         """The next rows; an empty list when all were read."""
         refs = [self._refs.popleft() for _ in range(min(PIECE_ROWS, len(self._refs)))]
-        manager = apps.get_model(self._label)._default_manager
-        found = {row.pk: row for row in manager.filter(pk__in=refs)} if refs else {}
+        found = {row.pk: row for row in _rows_of(self._label).filter(pk__in=refs)} if refs else {}
         return [(self._label, ref, _read(self._label, found[ref]) if ref in found else None) for ref in refs]
 
 
@@ -184,8 +193,7 @@ class RowRange:
         """The next rows; an empty list when all were read."""
         if self._low > self._high:
             return []
-        manager = apps.get_model(self._label)._default_manager
-        rows = list(manager.filter(pk__range=(self._low, self._high)).order_by("pk")[:PIECE_ROWS])
+        rows = list(_rows_of(self._label).filter(pk__range=(self._low, self._high))[:PIECE_ROWS])
         last = rows[-1].pk if len(rows) == PIECE_ROWS else self._high
         self._low = last + 1
         items: list[Item] = [(self._label, row.pk, _read(self._label, row)) for row in rows]

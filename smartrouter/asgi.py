@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import types
+import warnings
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, cast
 
@@ -17,6 +18,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "smartrouter.settings")
 from django.core.asgi import get_asgi_application
 
 django_application = get_asgi_application()
+# WhiteNoise serves the admin's static files synchronously, which is right for small local files.
+warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
 
 from routing.endpoints import entry  # noqa: E402  (models need the apps to be loaded)
 from routing.opening import close_plane, open_plane  # noqa: E402

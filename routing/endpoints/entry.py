@@ -260,4 +260,6 @@ class Exchange:
             fields["router_key"] = self.call.facts.router_key
             fields.update(self.call.log)
         fields["duration_ms"] = round((time.perf_counter() - self.began_exactly) * 1000, 2)
-        logger.info("request_finished", extra=fields)
+        # Who asks for health asks every few seconds, and a good answer is no news.
+        is_news = status >= 300 or not self.scope["path"].startswith("/health")
+        logger.log(logging.INFO if is_news else logging.DEBUG, "request_finished", extra=fields)

@@ -28,8 +28,13 @@ OPTIONS = {
     "trickle": "ms=100",
     "comments-then-hang": "ms=100",
 }
-HASTY = {"connect_s": 5, "first_content_s": 0.5, "idle_s": 0.5, "total_s": 1.2}
 PATIENT = {"connect_s": 10, "first_content_s": 20, "idle_s": 20, "total_s": 30}
+# By what a mode waits for: that one deadline is short.
+HASTY = {
+    "first_byte": PATIENT | {"first_content_s": 0.5, "total_s": 1.2},
+    "idle": PATIENT | {"idle_s": 0.5, "total_s": 3},
+    "total": PATIENT | {"total_s": 1.2},
+}
 ALPHA_PRICE, BETA_PRICE = {"input": 1, "output": 2}, {"input": 3, "output": 4}
 
 
@@ -43,7 +48,7 @@ def fault_document() -> dict[str, Any]:
     healthy = "sim-fast!ok:chunks=8"
     names = {mode: upstream_model(mode) for mode in MODES}
     quick = [mode for mode in MODES if not MODES[mode].waits]
-    slow = [mode for mode in MODES if MODES[mode].waits]
+    slow = {waits: [mode for mode in MODES if MODES[mode].waits == waits] for waits in HASTY}
 
     def channel(name: str, provider: str, priority: int, modes: list[str], **more: Any) -> dict[str, Any]:
         models = [{"name": f"b-{mode}", "model": names[mode]} for mode in modes]
@@ -63,9 +68,9 @@ def fault_document() -> dict[str, Any]:
         ],
         "channels": [
             channel("alpha", "sim-a", 1, quick, timeouts=PATIENT),
-            channel("alpha-hasty", "sim-a", 1, slow, timeouts=HASTY),
+            *(channel(f"alpha-{waits}", "sim-a", 1, slow[waits], timeouts=HASTY[waits]) for waits in HASTY),
             channel("beta-broken", "sim-b", 2, quick, timeouts=PATIENT),
-            channel("beta-hasty", "sim-b", 2, slow, timeouts=HASTY),
+            *(channel(f"beta-{waits}", "sim-b", 2, slow[waits], timeouts=HASTY[waits]) for waits in HASTY),
             {"name": "beta", "provider": "sim-b", "keys": ["sim-key-beta"], "priority": 2, "timeouts": PATIENT,
              "models": [{"name": "well", "model": healthy, "aliases": [f"f-{mode}" for mode in MODES]}]},
         ],
@@ -85,7 +90,7 @@ class Played:
 
     def rows_of(self, reply: Reply) -> list[dict[str, Any]]:
         """The attempts' rows of a reply's request, in order."""
-        return self.rows.get(UUID(reply.request_id).hex, [])
+        return sorted(self.rows.get(UUID(reply.request_id).hex, []), key=lambda row: row["attempt"])
 
     def entry_of(self, reply: Reply, attempt: int) -> dict[str, Any]:
         """What the simulator journalled of an attempt."""

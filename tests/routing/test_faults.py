@@ -1,5 +1,6 @@
 """Each fault of the simulator on the first channel, the second one healthy: answers, records, money; 200 calls each way."""
 
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 
@@ -62,7 +63,7 @@ def answered(found: Played) -> list[Reply]:
     """
     replies = []
     for reply in found.replies:
-        if f"{reply.request_id}-1" in found.journal:
+        if found.mode.waits or f"{reply.request_id}-1" in found.journal:
             replies.append(reply)
         else:
             expect_whole(reply, "beta")
@@ -130,7 +131,7 @@ def test_a_fault_before_the_first_content_is_not_seen_by_the_caller(
         assert reply.headers["x-smartrouter-channel"] == "beta"
         first, second = found.rows_of(reply)
         assert (first["attempt"], first["status"], first["is_billable"]) == (1, "failed", 0)
-        assert first["channel"] == ("alpha-hasty" if found.mode.waits else "alpha")
+        assert first["channel"] == (f"alpha-{found.mode.waits}" if found.mode.waits else "alpha")
         assert (first["cost_nusd"], first["charge_nusd"]) == (0, 0)
         assert (second["attempt"], second["status"], second["channel"]) == (2, "ok", "beta")
         expect_bill(second, found.entry_of(reply, 2), reply)
@@ -210,4 +211,6 @@ def test_every_request_has_exactly_one_billable_row_and_every_attempt_one_row(
     assert set(billable) == asked
     assert set(billable.values()) == {1}
     assert journalled <= attempts
-    assert {row["error_message"] for row in unheard} <= {"the upstream closed the connection"}
+    # Not heard of: a connection that was being closed, and attempts that a busy machine did not begin in time.
+    assert all(re.match("the upstream closed the connection|no .* within", row["error_message"]) for row in unheard)
+    assert len(unheard) < len(attempts) / 50

@@ -58,13 +58,14 @@ def test_each_channel_is_asked_with_its_key() -> None:
         "good": Level.OK,
         "refused": Level.PROBLEM,
         "keyless": Level.PROBLEM,
-        "lost": Level.WARNING,
+        "lost": Level.PROBLEM,
         "down": Level.PROBLEM,
         "private": Level.PROBLEM,
         "by-proxy": Level.PROBLEM,
     }
     assert "Replace the key" in found["refused"].advice
     assert "UPSTREAM_PRIVATE_NETWORKS" in found["private"].advice
+    assert "base URL" in found["lost"].advice
     assert all(f.advice for f in found.values() if f.level is not Level.OK)
     assert "canary" not in " ".join(f.text for f in findings)
 

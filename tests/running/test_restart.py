@@ -56,7 +56,8 @@ def test_no_one_outlives_a_supervisor_that_was_killed(start: Start) -> None:
 
     serving.stop(signal.SIGKILL)
 
-    assert wait_until(lambda: not serving.members(), within_s=20), serving.members()
+    is_empty = wait_until(lambda: not serving.members(), within_s=20)
+    assert is_empty, (serving.members(), serving.output())
 
 
 def test_a_second_ctrl_c_does_not_wait(start: Start) -> None:
