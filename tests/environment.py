@@ -13,5 +13,6 @@ os.environ.update(
     SMARTROUTER_DATA=tempfile.mkdtemp(prefix="smartrouter-test-"),
     UPSTREAM_PRIVATE_NETWORKS="127.0.0.0/8,::1",
 )
+os.mkdir(os.path.join(os.environ["SMARTROUTER_DATA"], "static"))  # WhiteNoise warns where there is none
 for name in ("DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY", "OPENROUTER_API_KEY"):
     os.environ.pop(name, None)

@@ -20,7 +20,13 @@ def schema() -> dict[str, Any]:
 
 def test_the_schema_is_valid_and_nothing_in_it_had_to_be_guessed(tmp_path: Any) -> None:
     call_command(
-        "spectacular", "--urlconf", "routing.urls", "--validate", "--fail-on-warn", "--file", str(tmp_path / "schema.yaml")
+        "spectacular",
+        "--urlconf",
+        "routing.urls",
+        "--validate",
+        "--fail-on-warn",
+        "--file",
+        str(tmp_path / "schema.yaml"),
     )
 
 
