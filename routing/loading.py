@@ -135,7 +135,8 @@ ANY_ID = (0, 2**63 - 1)
 def _rows_of(label: str) -> models.QuerySet[Any]:
     """All rows of a model, in the order of their ids."""
     rows = apps.get_model(label)._default_manager.order_by("pk")
-    return rows.values_list(*_COLUMNS[label], named=True) if label in _COLUMNS else rows
+    found: models.QuerySet[Any] = rows.values_list(*_COLUMNS[label], named=True) if label in _COLUMNS else rows
+    return found
 
 
 def _read(label: str, row: Any) -> Any:

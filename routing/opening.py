@@ -35,6 +35,7 @@ async def open_plane() -> None:
         request_timeout_s=settings.REQUEST_TIMEOUT_SECONDS,
         drain_s=settings.DRAIN_SECONDS,
     )
+    plane.watch_spool()
     set_plane(plane)
     settle_in()
 

@@ -16,6 +16,7 @@ from smartrouter.lib.errors import RouterError
 # Plain answers whose client has left are read to their end, so that they are billed exactly: so many at once, so long.
 LEFT_AT_MOST = 64
 LEFT_FOR_S = 30.0
+SPOOL_RETRY_S = 1.0
 RETRIES_AT_LEAST = 3
 RETRIES_SHARE = 0.2
 
@@ -53,6 +54,13 @@ class Plane:
     left: int = 0
     is_draining: bool = False
     _deadline: asyncio.TimerHandle | None = None
+    _spool_timer: asyncio.TimerHandle | None = None
+
+    def watch_spool(self) -> None:
+        """From now on, try every second to write what the disk has refused: the next request may be long in coming."""
+        if self.spool.pending_count:
+            self.spool.retry_pending()
+        self._spool_timer = asyncio.get_running_loop().call_later(SPOOL_RETRY_S, self.watch_spool)
 
     def begin_drain(self) -> None:
         """Refuse new requests from now on; end what is still running when the drain time is over."""
@@ -67,8 +75,9 @@ class Plane:
 
     async def close(self) -> None:
         """Let what is left end, then give up connections and spool."""
-        if self._deadline is not None:
-            self._deadline.cancel()
+        for timer in (self._deadline, self._spool_timer):
+            if timer is not None:
+                timer.cancel()
         self.end_all()
         for _turn in range(100):
             if not self.exchanges:
