@@ -1,8 +1,8 @@
 """Hot path. The first candidate that answers, within one deadline.
 
 REQUEST, CONTEXT and CONTENT go back to the caller. After KEY, KEY_MODEL and RATE another key of the same channel is tried
-once, after anything else the next candidate. The first move to another channel is free; a second key, a third attempt and a
-repetition come out of the retry budget. A failed attempt is closed in the spool by the same write that opens the next one,
+once, after anything else the next candidate. The first move to another channel, or to another key of the only one, is free;
+any other second key, a third attempt and a repetition come out of the retry budget. A failed attempt is closed in the spool by the same write that opens the next one,
 so that whenever the process dies exactly one attempt of the request is the billable one.
 """
 
@@ -53,10 +53,12 @@ class Plan:
         if error.kind in FINAL:
             return None
         can_stay = can_retry and not self._has_stayed
-        if can_stay and error.kind in ABOUT_THE_KEY and self._keys:
+        # A channel that is the only one has its other account as others have their second channel: the first move is free.
+        is_free = self.moves == 1 and not self._waiting and not self._has_stayed
+        if (can_stay or is_free) and error.kind in ABOUT_THE_KEY and self._keys:
             self._has_stayed = True
             self._key = self._keys.pop()
-            return self._current, self._key, True
+            return self._current, self._key, not is_free
         if self._waiting and (can_retry or self.moves < 2):
             return *self._move(), self.moves > 2
         if can_stay and error.is_unanswered:

@@ -24,7 +24,9 @@ from routing.table import RoutingTable
 
 logger = logging.getLogger(__name__)
 
-POLL_S = 0.25
+POLL_S = 0.1
+# How long a change of many rows is read before the log is looked at again.
+TURN_S = 0.2
 SLICE_S = 0.002
 # Rows handed to the event loop at once: each handing over makes the threads take turns.
 SLICE_ROWS = 50
@@ -123,7 +125,7 @@ class LiveTable:
             else:
                 self._large.append(reading)
         self._heard_at = time.monotonic()
-        until = time.monotonic() + POLL_S
+        until = time.monotonic() + TURN_S
         while self._large and time.monotonic() < until:
             began = time.thread_time()
             piece = self._large[0].next_piece()

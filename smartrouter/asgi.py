@@ -5,7 +5,6 @@ deadline: on SIGTERM new requests are refused at once and what still runs is end
 """
 
 import asyncio
-import logging
 import os
 import signal
 import types
@@ -24,8 +23,8 @@ warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume sy
 from routing.endpoints import entry  # noqa: E402  (models need the apps to be loaded)
 from routing.opening import close_plane, open_plane  # noqa: E402
 from routing.plane import current_plane  # noqa: E402
-
-logger = logging.getLogger(__name__)
+from routing.register import StartRefused  # noqa: E402
+from smartrouter.checks import check_secrets, check_settings  # noqa: E402
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -50,9 +49,9 @@ async def live(receive: Receive, send: Send) -> None:
     """Open the data plane at start, close it at the end."""
     await receive()
     try:
+        refuse_wrong_settings()
         await open_plane()
-    except Exception as e:  # noqa: BLE001  (the server prints the sentence and exits)
-        logger.error("start_refused", extra={"reason": str(e)})
+    except Exception as e:  # noqa: BLE001  (the server logs the sentence and exits)
         await send({"type": "lifespan.startup.failed", "message": str(e)})
         return
     drain_on_sigterm()
@@ -60,6 +59,12 @@ async def live(receive: Receive, send: Send) -> None:
     await receive()
     await close_plane()
     await send({"type": "lifespan.shutdown.complete"})
+
+
+def refuse_wrong_settings() -> None:
+    """Raise StartRefused for the first setting that is wrong or missing: a server of others' making runs no checks."""
+    for problem in (*check_settings(), *check_secrets()):
+        raise StartRefused(f"{problem.msg} {problem.hint or ''}".strip())
 
 
 def drain_on_sigterm() -> None:
