@@ -56,6 +56,7 @@ class AttemptAccount:
     started_ms: int = field(default_factory=now_ms)
     attempt_id: str = field(default_factory=lambda: mint_hex7(now_ms()))
     first_content_ms: int | None = None
+    is_closed: bool = False
 
     @property
     def tag(self) -> str:
@@ -114,6 +115,7 @@ class AttemptAccount:
 
     def failed_line(self, error: UpstreamError, *, is_billable: bool) -> CloseLine:
         """The close of an attempt that brought nothing: it costs nothing, as far as anyone knows."""
+        self.is_closed = True
         return CloseLine(
             attempt_id=self.attempt_id,
             is_billable=is_billable,
@@ -136,6 +138,7 @@ class AttemptAccount:
         is_charged: bool = True,
     ) -> CloseLine:
         """The close of an attempt that used something, whether its content reached the caller whole, in part or not."""
+        self.is_closed = True
         price = self.charge_of(usage)
         is_reported = self.candidate.channel.adapter.is_cost_reported and usage.reported_cost_usd is not None
         return CloseLine(

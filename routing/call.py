@@ -31,6 +31,7 @@ class Call:
     upstream_s: float = 0.0
     end_reason: str = "client_gone"
     has_left: bool = False
+    account: AttemptAccount | None = None
     log: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -2,11 +2,13 @@
 
 REQUEST, CONTEXT and CONTENT go back to the caller. After KEY, KEY_MODEL and RATE another key of the same channel is tried
 once, after anything else the next candidate. The first move to another channel, or to another key of the only one, is free;
-any other second key, a third attempt and a repetition come out of the retry budget. A failed attempt is closed in the spool by the same write that opens the next one,
-so that whenever the process dies exactly one attempt of the request is the billable one.
+any other second key, a third attempt and a repetition come out of the retry budget. A failed attempt is closed in the spool
+by the same write that opens the next one, so that whenever the process dies exactly one attempt of the request is the
+billable one.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from random import Random
@@ -21,6 +23,8 @@ from channels.upstream import EventStream, headers_of, read_answer, send_request
 from providers.dialects.openai_chat import build_payload, output_limit
 from routing.call import Answer, Call
 from smartrouter.lib.errors import ErrorClass, RouterError, UpstreamError
+
+logger = logging.getLogger(__name__)
 
 ATTEMPTS_AT_MOST = 3
 FINAL = frozenset((ErrorClass.REQUEST, ErrorClass.CONTEXT, ErrorClass.CONTENT))
@@ -151,7 +155,17 @@ def _open_account(call: Call, candidate: Candidate, key: KeyRecord | None, close
             call.plane.spool.append(replace(close, is_billable=True), keep=True)
         message = _("Usage cannot be recorded now, so nothing is sent.")
         raise RouterError(503, "usage_unavailable", message, kind="server_error", retry_after_s=5) from e
+    call.account = account
     return account
+
+
+def close_leftover(call: Call) -> None:
+    """Close the attempt that an error of our own has left open: an open line of a living process is never ingested."""
+    account = call.account
+    if account is not None and not account.is_closed:
+        logger.error("attempt_left_open", extra={"attempt": account.tag})
+        error = UpstreamError(ErrorClass.GARBAGE, "the router failed while it read the answer")
+        call.plane.spool.append(account.failed_line(error, is_billable=True), keep=True)
 
 
 async def _attempt(call: Call, account: AttemptAccount, key: KeyRecord | None, limit: float) -> Answer:

@@ -96,8 +96,9 @@ class StreamRelay:
             await self._end_with_error(failure_for_caller([e], has_begun=True))
         except asyncio.CancelledError:
             self.stream.close()
+            was_whole = self._is_settled
             self._settle(self.call.end_reason)
-            if self.call.end_reason == "drained":
+            if self.call.end_reason == "drained" and not was_whole:
                 message = _("The router is shutting down.")
                 await self._end_with_error(RouterError(503, "shutting_down", message, kind="server_error"))
             raise

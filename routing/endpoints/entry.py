@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 from routing.call import Call
 from routing.endpoints.base import error_response
 from routing.endpoints.chat import StreamResponse
+from routing.failover import close_leftover
 from routing.plane import LEFT_AT_MOST, LEFT_FOR_S, Plane, current_plane
 from smartrouter.lib.clock import dashed, mint_hex7, now_ms
 from smartrouter.lib.errors import RouterError
@@ -205,6 +206,8 @@ class Exchange:
                 await self._send_response(error_response(error), close=True)
             raise
         finally:
+            if self.call is not None:
+                close_leftover(self.call)
             self._log(status)
 
     async def _answer(self, body: bytes) -> HttpResponseBase:

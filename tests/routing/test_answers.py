@@ -168,31 +168,25 @@ def test_answers_follow_a_schema_or_are_at_least_json(client: openai.OpenAI) -> 
     assert json.loads(by_object.choices[0].message.content or "")["simulator"] == "alpha"
 
 
-def test_several_choices_are_all_there_and_all_billed(client: openai.OpenAI, stack: Stack) -> None:
+def test_several_choices_are_all_there_and_all_billed(client: openai.OpenAI, recorded: Any) -> None:
     raw = client.chat.completions.with_raw_response.create(model="m", messages=HELLO, n=2)
     streamed = list(client.chat.completions.create(model="m", messages=HELLO, n=2, stream=True))
 
     answer = raw.parse()
     assert [choice.index for choice in answer.choices] == [0, 1]
     assert {choice.index for event in streamed for choice in event.choices} == {0, 1}
-    stack.ingest()
-    (row,) = stack.query(
-        "SELECT * FROM billing_usagerecord WHERE request_id = ?", UUID(raw.headers["x-request-id"]).hex
-    )
+    (row,) = recorded(raw.headers["x-request-id"])
     assert answer.usage and row["completion_tokens"] == answer.usage.completion_tokens > 50
 
 
-def test_reasoning_passes_and_is_counted(client: openai.OpenAI, stack: Stack) -> None:
+def test_reasoning_passes_and_is_counted(client: openai.OpenAI, recorded: Any) -> None:
     raw = client.chat.completions.with_raw_response.create(model="think", messages=HELLO)
     message: Any = raw.parse().choices[0].message
     events = list(client.chat.completions.create(model="think", messages=HELLO, stream=True))
 
     assert message.reasoning_content
     assert any(getattr(event.choices[0].delta, "reasoning_content", None) for event in events)
-    stack.ingest()
-    (row,) = stack.query(
-        "SELECT * FROM billing_usagerecord WHERE request_id = ?", UUID(raw.headers["x-request-id"]).hex
-    )
+    (row,) = recorded(raw.headers["x-request-id"])
     assert 0 < row["reasoning_tokens"] < row["completion_tokens"]
 
 

@@ -24,13 +24,6 @@ def ask_once(stack: Stack, body: Any, **headers: str) -> Reply:
     return asyncio.run(run())
 
 
-def rows_of(stack: Stack, reply: Reply) -> list[dict[str, Any]]:
-    """The usage records of a reply's request, in order."""
-    stack.ingest()
-    sql = "SELECT * FROM billing_usagerecord WHERE request_id = ? ORDER BY attempt"
-    return stack.query(sql, UUID(reply.request_id).hex)
-
-
 @pytest.mark.parametrize(
     ("name", "speaker"),
     [
@@ -46,11 +39,11 @@ def test_a_model_goes_by_its_name_its_aliases_its_provider_or_its_group(stack: S
     assert reply.headers.get("x-smartrouter-group") == (name if name.startswith("auto:") else None)
 
 
-def test_a_group_follows_the_order_of_its_members(stack: Stack) -> None:
+def test_a_group_follows_the_order_of_its_members(stack: Stack, recorded: Any) -> None:
     reply = ask_once(stack, chat("auto:ordered"))
 
     assert reply.headers["x-smartrouter-attempts"] == "2"
-    assert [(row["channel"], row["status"], row["group"]) for row in rows_of(stack, reply)] == [
+    assert [(row["channel"], row["status"], row["group"]) for row in recorded(reply.request_id)] == [
         ("failing", "failed", "auto:ordered"),
         ("second", "ok", "auto:ordered"),
     ]
@@ -66,24 +59,24 @@ def test_equal_members_share_by_weight_and_weight_0_comes_last(stack: Stack) -> 
 
 
 @pytest.mark.parametrize("model", ["keyed", "broke"])
-def test_a_wrong_or_empty_key_gives_way_to_the_channels_next_one(stack: Stack, model: str) -> None:
+def test_a_wrong_or_empty_key_gives_way_to_the_channels_next_one(stack: Stack, recorded: Any, model: str) -> None:
     replies = asyncio.run(ask_often(stack.url, chat(model), 40, 20))
 
     assert {reply.status for reply in replies} == {200}
     second = [reply for reply in replies if reply.headers["x-smartrouter-attempts"] == "2"]
     assert 5 <= len(second) <= 35  # the keys share the load from a random start
-    failed, answered = rows_of(stack, second[0])
+    failed, answered = recorded(second[0].request_id)
     assert (failed["channel_key"], failed["error_class"], failed["is_billable"]) == ("key-1", "key", 0)
     assert (answered["channel_key"], answered["status"], answered["is_billable"]) == ("key-2", "ok", 1)
 
 
-def test_a_channel_whose_only_key_is_wrong_tells_the_caller_nothing_about_it(stack: Stack) -> None:
+def test_a_channel_whose_only_key_is_wrong_tells_the_caller_nothing_about_it(stack: Stack, recorded: Any) -> None:
     reply = ask_once(stack, chat("dead"))
 
     assert (reply.status, reply.json["error"]["code"]) == (502, "upstream_error")
     told = reply.json["error"]["message"]
     assert "refused the router" in told and "key" not in told.lower() and "sim-i" not in told
-    (row,) = rows_of(stack, reply)
+    (row,) = recorded(reply.request_id)
     assert row["error_class"] == "key" and "sim-invalid-000003" not in row["error_message"]
 
 
@@ -126,11 +119,13 @@ def test_a_channels_proxy_is_used_with_its_login(stack: Stack, proxy: ForwardPro
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_the_upstreams_cost_is_removed_and_used_only_where_it_is_what_we_pay(stack: Stack, stream: bool) -> None:
+def test_the_upstreams_cost_is_removed_and_used_only_where_it_is_what_we_pay(
+    stack: Stack, recorded: Any, stream: bool
+) -> None:
     plain, aggregated = ask_once(stack, chat("cost", stream=stream)), ask_once(stack, chat("or-cost", stream=stream))
 
     for reply in (plain, aggregated):
-        (row,) = rows_of(stack, reply)
+        (row,) = recorded(reply.request_id)
         ours = (row["prompt_tokens"] - row["cached_tokens"]) * 1000 + row["cached_tokens"] * 500
         ours += row["completion_tokens"] * 2000
         theirs = row["prompt_tokens"] * 150 + row["completion_tokens"] * 600
@@ -140,33 +135,33 @@ def test_the_upstreams_cost_is_removed_and_used_only_where_it_is_what_we_pay(sta
         assert reply.usage and reply.usage["cost"] == pytest.approx(ours / 1e9)
 
 
-def test_prices_are_the_offerings_own_else_the_list_price_else_free_else_unknown(stack: Stack) -> None:
+def test_prices_are_the_offerings_own_else_the_list_price_else_free_else_unknown(stack: Stack, recorded: Any) -> None:
     own, free, unknown = (ask_once(stack, chat(name)) for name in ("half-free", "free", "unpriced"))
 
-    (row,) = rows_of(stack, own)
+    (row,) = recorded(own.request_id)
     assert row["charge_nusd"] == row["completion_tokens"] * 4000
-    (row,) = rows_of(stack, free)
+    (row,) = recorded(free.request_id)
     assert (row["charge_nusd"], row["cost_nusd"]) == (0, 0) and row["completion_tokens"] > 0
-    (row,) = rows_of(stack, unknown)
+    (row,) = recorded(unknown.request_id)
     assert (row["charge_nusd"], row["cost_nusd"]) == (None, None)
     assert unknown.usage and unknown.usage["cost"] is None
     assert "x-smartrouter-cost-usd" not in unknown.headers and free.headers["x-smartrouter-cost-usd"] == "0"
 
 
-def test_another_model_than_the_one_asked_for_is_flagged(stack: Stack) -> None:
+def test_another_model_than_the_one_asked_for_is_flagged(stack: Stack, recorded: Any) -> None:
     same, other = ask_once(stack, chat("m")), ask_once(stack, chat("other-model", stream=True))
 
-    (row,) = rows_of(stack, same)
+    (row,) = recorded(same.request_id)
     assert (row["reported_model"], row["is_model_mismatch"]) == ("sim-fast", 0)
-    (row,) = rows_of(stack, other)
+    (row,) = recorded(other.request_id)
     assert (row["reported_model"], row["is_model_mismatch"]) == ("sim-something-else", 1)
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_an_answer_without_usage_is_estimated_marked_and_shown(stack: Stack, stream: bool) -> None:
+def test_an_answer_without_usage_is_estimated_marked_and_shown(stack: Stack, recorded: Any, stream: bool) -> None:
     reply = ask_once(stack, chat("no-usage", stream=stream))
 
-    (row,) = rows_of(stack, reply)
+    (row,) = recorded(reply.request_id)
     assert row["is_estimated"] == 1 and row["charge_nusd"] > 0
     assert 0.5 < row["completion_tokens"] / len(reply.text.split()) < 3
     assert reply.usage and reply.usage["completion_tokens"] == row["completion_tokens"]
@@ -210,7 +205,6 @@ def test_a_tenants_channel_serves_those_below_it_and_nobody_else(stack: Stack) -
     # The provider's model is offered by other tenants' channels as well: these are not used.
     bodies = [stack.post(chat("sim-b/sim-fast"), TEAM_KEY)[1].get("x-smartrouter-provider") for _turn in range(5)]
     assert bodies == ["sim-b"] * 5
-    stack.ingest()
     rows = stack.query("SELECT DISTINCT channel FROM billing_usagerecord WHERE tenant = 'acme-team'")
     assert {row["channel"] for row in rows} <= {"family", "second"}
 
@@ -237,8 +231,7 @@ def test_the_clients_request_id_is_kept_to_128_printable_characters(stack: Stack
     body = chat("m", user="end-user-7" + "u" * 300)
     _status, headers, _body = stack.post(body, headers={"X-Request-Id": given.encode().decode("latin-1")})
 
-    stack.ingest()
-    (row,) = stack.query("SELECT * FROM billing_usagerecord WHERE request_id = ?", UUID(headers["x-request-id"]).hex)
+    (row,) = recorded(headers["x-request-id"])
     assert row["client_request_id"] in (kept, kept.encode().decode("latin-1"), "x" * 128)
     assert row["end_user"] == ("end-user-7" + "u" * 300)[:256]
     assert headers["x-request-id"] != given
@@ -254,7 +247,8 @@ def test_a_hundred_calls_with_one_request_id_are_a_hundred_billable_rows(stack: 
             return list(await asyncio.gather(*asked))
 
     replies = asyncio.run(ask_all())
-    stack.ingest()
+    for reply in replies:
+        recorded(reply.request_id)
 
     rows = stack.query("SELECT * FROM billing_usagerecord WHERE client_request_id = 'always-the-same'")
     assert {reply.status for reply in replies} == {200}
