@@ -115,8 +115,7 @@ class AttemptAccount:
 
     def failed_line(self, error: UpstreamError, *, is_billable: bool) -> CloseLine:
         """The close of an attempt that brought nothing: it costs nothing, as far as anyone knows."""
-        self.is_closed = True
-        return CloseLine(
+        line = CloseLine(
             attempt_id=self.attempt_id,
             is_billable=is_billable,
             status="failed",
@@ -127,6 +126,8 @@ class AttemptAccount:
             cost_nusd=0,
             charge_nusd=0,
         )
+        self.is_closed = True
+        return line
 
     def close_line(
         self,
@@ -138,10 +139,9 @@ class AttemptAccount:
         is_charged: bool = True,
     ) -> CloseLine:
         """The close of an attempt that used something, whether its content reached the caller whole, in part or not."""
-        self.is_closed = True
         price = self.charge_of(usage)
         is_reported = self.candidate.channel.adapter.is_cost_reported and usage.reported_cost_usd is not None
-        return CloseLine(
+        line = CloseLine(
             attempt_id=self.attempt_id,
             is_billable=True,
             status=status,
@@ -168,6 +168,8 @@ class AttemptAccount:
             is_cost_reported=is_reported,
             price=self._snapshot(usage.prompt_tokens),
         )
+        self.is_closed = True
+        return line
 
     def _snapshot(self, prompt_tokens: int) -> Mapping[str, Any] | None:
         if self.rates is None:
