@@ -1,7 +1,9 @@
 """Hot path. One attempt against one upstream: one key, one socket, one classified error."""
 
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import aiohttp
 import orjson
@@ -55,24 +57,40 @@ async def send_request(
             response.close()
             raise UpstreamError(ErrorClass.GARBAGE, f"the answer came in {encoding[:20]}, which was not asked for", 200)
         return response
+    body = b""
     try:
-        body = await response.content.read(ERROR_BODY_AT_MOST)
+        # One read gives what has arrived, and half an error object would be taken for a page of something else.
+        while len(body) < ERROR_BODY_AT_MOST and (part := await response.content.readany()):
+            body += part
     except (aiohttp.ClientError, OSError) as e:
         raise failure_of(e) from e
     finally:
         response.close()
     lowered = {name.lower(): value for name, value in response.headers.items()}
-    raise hide_secrets(channel, channel.adapter.classify(response.status, lowered, body))
+    raise channel.adapter.classify(response.status, lowered, without_secrets(channel, body))
 
 
-def hide_secrets(channel: ChannelRecord, error: UpstreamError) -> UpstreamError:
-    """The error without what we sent in confidence: an upstream may quote a key of any shape, or one of its headers."""
-    secrets = [key.secret.reveal() for key in channel.keys]
-    secrets += channel.headers.reveal().values() if channel.headers else ()
-    for secret in secrets:
+def without_secrets(channel: ChannelRecord, text: bytes) -> bytes:
+    """An upstream's words without what we sent in confidence: it may quote a key of any shape, a header, the proxy's login.
+
+    Before anything is read from them or cut off, so that no code, parameter or half of a secret remains.
+    """
+    for secret in _secrets_of(channel):
         if len(secret) >= SECRET_AT_LEAST:
-            error.message = error.message.replace(secret, "***")
-    return error
+            for form in {secret.encode(), orjson.dumps(secret)[1:-1]}:
+                text = text.replace(form, b"***")
+    return text
+
+
+def _secrets_of(channel: ChannelRecord) -> Iterator[str]:
+    yield from (key.secret.reveal() for key in channel.keys)
+    if channel.headers:
+        yield from channel.headers.reveal().values()
+    if channel.proxy_url:
+        login = unquote(urlsplit(channel.proxy_url.reveal()).netloc.rpartition("@")[0])
+        yield login
+        yield b64encode(login.encode()).decode()  # as Proxy-Authorization has it
+        yield login.partition(":")[2]
 
 
 def is_hang_up(error: BaseException) -> bool:
@@ -106,7 +124,7 @@ def error_in(channel: ChannelRecord, doc: Mapping[str, Any]) -> UpstreamError | 
         return None
     code = found.get("code") if isinstance(found, dict) else None
     status = code if isinstance(code, int) and 400 <= code < 600 else 500
-    return hide_secrets(channel, channel.adapter.classify(status, {}, orjson.dumps({"error": found})))
+    return channel.adapter.classify(status, {}, without_secrets(channel, orjson.dumps({"error": found})))
 
 
 async def read_answer(response: aiohttp.ClientResponse, channel: ChannelRecord) -> dict[str, Any]:
@@ -180,9 +198,7 @@ class EventStream:
         while True:
             events = await self.read()
             if events is None:
-                rest = self._splitter.rest
-                if rest and not held:
-                    parse_object(rest)  # an HTML page or a plain error object instead of a stream
+                self._check_page(b"".join(held) + self._splitter.rest)
                 raise UpstreamError(ErrorClass.GARBAGE, "the stream ended before any content", 200)
             for index, event in enumerate(events, len(held)):
                 size += len(event)
@@ -191,6 +207,14 @@ class EventStream:
             held += events
             if size > HELD_AT_MOST:
                 raise UpstreamError(ErrorClass.GARBAGE, "the stream has no content", 200)
+
+    def _check_page(self, body: bytes) -> None:
+        """Raise the error of a body that is an error object, or not JSON, and not a stream at all."""
+        if not body or body.startswith((b"data:", b":", b"event:")):
+            return
+        error = error_in(self._channel, parse_object(body))
+        if error:
+            raise error
 
     def _commits(self, event: bytes) -> bool:
         data = data_of(event)

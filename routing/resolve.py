@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 
 from channels.records import Candidate
+from routing.joining import OWN_NAME
 from routing.rows import RouterKeyRow, TenantRow
 from routing.table import RoutingTable
 from smartrouter.lib.errors import RouterError
@@ -57,6 +58,8 @@ def resolve(table: RoutingTable, name: str, caller: Caller) -> Resolution:
 def find(table: RoutingTable, name: str, caller: Caller) -> tuple[str, list[Candidate]]:
     """The group's name (or nothing) and the candidates that a name means, usable or not: an exact group, an offered name or
     alias, a provider prefix. Raises RouterError 404."""
+    if OWN_NAME in name:  # the table's own mark for a provider's names; nobody may ask for it
+        raise _unknown(name.replace(OWN_NAME, ""))
     group = table.groups_by_name.get(name)
     if group is not None and group.is_active:
         return group.name, [c for c in table.members_of(group) if caller.may_use(c)]
@@ -66,6 +69,10 @@ def find(table: RoutingTable, name: str, caller: Caller) -> tuple[str, list[Cand
         provider, _slash, model = name.partition("/")
         found = [c for c in table.of_provider(provider, model) if caller.may_use(c)]
     if not found:
-        message = _("The model “%s” does not exist or is not offered to you.") % name
-        raise RouterError(404, "model_not_found", message, param="model")
+        raise _unknown(name)
     return "", found
+
+
+def _unknown(name: str) -> RouterError:
+    message = _("The model “%s” does not exist or is not offered to you.") % name
+    return RouterError(404, "model_not_found", message, param="model")

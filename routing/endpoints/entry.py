@@ -191,6 +191,8 @@ class Exchange:
             logger.error("request_task_failed", exc_info=error)
         if not self._is_complete:
             abort_connection(self.send)
+        # The task, the request and this would hold one another, for the garbage collector to find.
+        self._task = self.call = None
 
     async def _serve(self, body: bytes, refusal: RouterError | None) -> None:
         request_id_var.set(dashed(self.request_id))
@@ -223,6 +225,9 @@ class Exchange:
             if not arguments:
                 _views[path] = view
         request = ASGIRequest(self.scope, BytesIO(body))
+        request.META["CONTENT_LENGTH"] = str(
+            len(body)
+        )  # a chunked body comes without, and DRF takes that for an empty one
         request.exchange = self  # type: ignore[attr-defined]
         return await view(request, **arguments)
 

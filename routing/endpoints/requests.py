@@ -55,7 +55,8 @@ def _check_tools(tools: Any) -> None:
         raise _wrong("tools", _("“tools” has to be a list."))
     for index, tool in enumerate(tools):
         # A vendor's built-in tools (search, code) cost extra, by rules that we do not know.
-        if not isinstance(tool, dict) or tool.get("type") not in _TOOL_TYPES:
+        kind = tool.get("type") if isinstance(tool, dict) else None
+        if type(kind) is not str or kind not in _TOOL_TYPES:
             raise _wrong(f"tools[{index}].type", _("Only tools of type function or custom are supported."))
 
 

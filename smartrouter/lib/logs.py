@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 import traceback
 from contextvars import ContextVar
@@ -64,6 +65,16 @@ class JsonFormatter(logging.Formatter):
         except TypeError:  # half a surrogate pair, an integer of more than 64 bits: seldom, and no reason to lose the line
             text = json.dumps(line, default=str)
         return redact(text)
+
+
+class LineHandler(logging.Handler):
+    """Writes each line to standard error with one system call, so that lines of several processes never mix."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            os.write(2, self.format(record).encode("utf-8", "replace") + b"\n")
+        except (OSError, ValueError, TypeError):
+            self.handleError(record)
 
 
 def skip_unused_facts() -> None:

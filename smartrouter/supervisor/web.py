@@ -11,11 +11,11 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
+from smartrouter.supervisor.protocol import CappedProtocol
 from smartrouter.supervisor.refusal import StartRefused
 
 BACKLOG = 2048
 KEEP_ALIVE_S = 75  # above the 60 s after which proxies and SDKs drop idle connections: the client closes first
-HEADERS_AT_MOST = 64 * 1024
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -73,7 +73,7 @@ def _config(application: Any) -> uvicorn.Config:
     return uvicorn.Config(
         application,
         loop="uvloop",
-        http="httptools",
+        http=CappedProtocol,
         ws="none",
         lifespan="on",
         interface="asgi3",
@@ -84,7 +84,6 @@ def _config(application: Any) -> uvicorn.Config:
         timeout_keep_alive=KEEP_ALIVE_S,
         # Longer than our own drain: uvicorn's end runs neither except nor finally in a response.
         timeout_graceful_shutdown=int(settings.DRAIN_SECONDS) + 5,
-        h11_max_incomplete_event_size=HEADERS_AT_MOST,
         proxy_headers=bool(settings.TRUSTED_PROXIES),
         forwarded_allow_ips=settings.TRUSTED_PROXIES,
     )

@@ -223,21 +223,22 @@ def test_an_allow_list_checks_the_name_that_was_asked_for(stack: Stack) -> None:
         ("mine-1", "mine-1"),
         ("x" * 500, "x" * 128),
         ("tab\there", "tabhere"),
-        ("é" * 4, "é" * 4),
         ("\t" * 200 + "z", "z"),
     ],
 )
-def test_the_clients_request_id_is_kept_to_128_printable_characters(stack: Stack, given: str, kept: str) -> None:
+def test_the_clients_request_id_is_kept_to_128_printable_characters(
+    stack: Stack, recorded: Any, given: str, kept: str
+) -> None:
     body = chat("m", user="end-user-7" + "u" * 300)
-    _status, headers, _body = stack.post(body, headers={"X-Request-Id": given.encode().decode("latin-1")})
+    _status, headers, _body = stack.post(body, headers={"X-Request-Id": given})
 
     (row,) = recorded(headers["x-request-id"])
-    assert row["client_request_id"] in (kept, kept.encode().decode("latin-1"), "x" * 128)
+    assert row["client_request_id"] == kept
     assert row["end_user"] == ("end-user-7" + "u" * 300)[:256]
     assert headers["x-request-id"] != given
 
 
-def test_a_hundred_calls_with_one_request_id_are_a_hundred_billable_rows(stack: Stack) -> None:
+def test_a_hundred_calls_with_one_request_id_are_a_hundred_billable_rows(stack: Stack, recorded: Any) -> None:
     async def ask_all() -> list[Reply]:
         async with aiohttp.ClientSession() as session:
             asked = [

@@ -64,7 +64,9 @@ class Gone:
 async def leave_after(session: aiohttp.ClientSession, stack: Stack, pieces: int) -> Gone:
     """Read so many pieces of a stream, then go."""
     gone = Gone()
-    async with session.post(f"{stack.url}/v1/chat/completions", json=chat("stream", stream=True), headers=HEADERS) as got:
+    async with session.post(
+        f"{stack.url}/v1/chat/completions", json=chat("stream", stream=True), headers=HEADERS
+    ) as got:
         gone.request_id = got.headers["x-request-id"]
         async for line in got.content:
             gone.pieces += b'"content":"' in line and b'"content":""' not in line

@@ -8,7 +8,16 @@ import aiohttp
 import pytest
 
 from tests.stack import Stack, running_stack
-from tests.survival.traffic import Heard, assert_complete, chat, journals, listen, offering_document, run_clients, tag_of
+from tests.survival.traffic import (
+    Heard,
+    assert_complete,
+    chat,
+    journals,
+    listen,
+    offering_document,
+    run_clients,
+    tag_of,
+)
 
 pytestmark = pytest.mark.slow
 

@@ -184,7 +184,9 @@ def latencies_during(stack: Stack, act: Callable[[], Any]) -> tuple[Any, str]:
     took = sorted(run_clients(lambda _session: steady_requests(stack, is_over)))
     thread.join()
     assert result
-    return result[0], f"{len(took)} requests, p50 {took[len(took) // 2]:.1f} ms, p99 {took[int(len(took) * 0.99)]:.1f} ms"
+    return result[
+        0
+    ], f"{len(took)} requests, p50 {took[len(took) // 2]:.1f} ms, p99 {took[int(len(took) * 0.99)]:.1f} ms"
 
 
 def test_changes_are_live_within_a_second_with_100_000_keys_loaded() -> None:

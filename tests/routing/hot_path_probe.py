@@ -1,0 +1,151 @@
+"""A web process without a server: requests go straight into the ASGI application, and whatever touches a thread or the
+database meanwhile is noted. Run as a program (by test_hot_path.py); it prints what it saw as JSON.
+
+The table's own thread is known and left out. Nothing is watched until the application has started.
+"""
+
+import _thread
+import asyncio
+import json
+import os
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "smartrouter.settings")
+
+KEY = sys.argv[1]
+seen: list[str] | None = None
+
+
+def note(what: str) -> None:
+    if seen is not None and threading.current_thread().name != "live-table":
+        seen.append(what)
+
+
+def watch(owner: Any, name: str, what: str) -> None:
+    """Note every call of a method, and let it go on."""
+    real = getattr(owner, name)
+
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        note(what)
+        return real(*args, **kwargs)
+
+    setattr(owner, name, noted)
+
+
+def audit(event: str, args: tuple[Any, ...]) -> None:
+    if event in ("sqlite3.connect", "os.fork", "subprocess.Popen"):
+        note(event)
+
+
+sys.addaudithook(audit)
+watch(ThreadPoolExecutor, "submit", "executor")
+watch(threading, "_start_new_thread", "thread")  # what Thread.start() calls
+watch(_thread, "start_new_thread", "thread")
+
+from smartrouter.asgi import application  # noqa: E402  (after the hooks)
+
+from django.db import connection  # noqa: E402
+from django.db.backends.base.base import BaseDatabaseWrapper  # noqa: E402
+from django.db.backends.utils import CursorWrapper  # noqa: E402
+from django.http import HttpRequest, HttpResponse  # noqa: E402
+from routing.endpoints import entry  # noqa: E402
+from tests import asgi  # noqa: E402
+
+watch(BaseDatabaseWrapper, "connect", "connect")
+watch(BaseDatabaseWrapper, "_cursor", "cursor")
+watch(CursorWrapper, "execute", "query")
+
+
+def ask(method: str, path: str, body: bytes = b"", key: str = KEY, *, leave_after: int = 0) -> Awaitable[int]:
+    return asgi.ask(application, method, path, body, key=key, leave_after=leave_after)
+
+
+def chat(model: str, **more: Any) -> bytes:
+    return json.dumps({"model": model, "messages": [{"role": "user", "content": "hi"}], **more}).encode()
+
+
+REQUESTS: dict[str, Callable[[], Awaitable[int]]] = {
+    "plain": lambda: ask("POST", "/v1/chat/completions", chat("m")),
+    "stream": lambda: ask("POST", "/v1/chat/completions", chat("m", stream=True)),
+    "failover": lambda: ask("POST", "/v1/chat/completions", chat("moved")),
+    "streamed failover": lambda: ask("POST", "/v1/chat/completions", chat("moved", stream=True)),
+    "all upstreams failed": lambda: ask("POST", "/v1/chat/completions", chat("broken")),
+    "cut stream": lambda: ask("POST", "/v1/chat/completions", chat("cut", stream=True)),
+    "client left": lambda: ask("POST", "/v1/chat/completions", chat("slow", stream=True), leave_after=2),
+    "models": lambda: ask("GET", "/v1/models"),
+    "model": lambda: ask("GET", "/v1/models/m"),
+    "wrong key": lambda: ask("POST", "/v1/chat/completions", chat("m"), key="rk_wrong_" + "x" * 30),
+    "unknown model": lambda: ask("POST", "/v1/chat/completions", chat("nothing")),
+    "not JSON": lambda: ask("POST", "/v1/chat/completions", b"{"),
+    "too large": lambda: ask("POST", "/v1/chat/completions", b"x" * (33 * 1024 * 1024)),
+    "unknown path": lambda: ask("GET", "/v1/nothing"),
+    "wrong method": lambda: ask("DELETE", "/v1/models"),
+    "health": lambda: ask("GET", "/health"),
+    "ready": lambda: ask("GET", "/health/ready"),
+}
+
+
+async def view_with_query(request: HttpRequest) -> HttpResponse:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return HttpResponse()
+
+
+async def view_with_orm(request: HttpRequest) -> HttpResponse:
+    from smartrouter.accounts.models import Tenant
+
+    await Tenant.objects.acount()
+    return HttpResponse()
+
+
+async def view_with_thread(request: HttpRequest) -> HttpResponse:
+    thread = threading.Thread(target=bool)
+    thread.start()
+    thread.join()
+    return HttpResponse()
+
+
+async def view_with_executor(request: HttpRequest) -> HttpResponse:
+    await asyncio.to_thread(bool)
+    return HttpResponse()
+
+
+CONTROLS = {
+    "query": view_with_query,
+    "orm": view_with_orm,
+    "thread": view_with_thread,
+    "executor": view_with_executor,
+}
+
+
+async def observe(request: Callable[[], Awaitable[int]]) -> dict[str, Any]:
+    """The status of a request and what was noted until its own task and all that it left behind were done."""
+    global seen
+    seen = []
+    status = await request()
+    await asyncio.sleep(0.05)
+    found, seen = sorted(set(seen)), None
+    return {"status": status, "seen": found}
+
+
+async def main() -> dict[str, Any]:
+    result: dict[str, Any] = {"requests": {}, "controls": {}}
+    async with asgi.running(application):
+        for _round in range(2):  # the first one opens the connections to the upstreams
+            for name, request in REQUESTS.items():
+                found = await observe(request)
+                known = result["requests"].setdefault(name, found)
+                known["seen"] = sorted({*known["seen"], *found["seen"]})
+        os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+        for name, view in CONTROLS.items():
+            entry._views[f"/v1/{name}"] = view
+            result["controls"][name] = await observe(lambda name=name: ask("GET", f"/v1/{name}"))
+    return result
+
+
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(main())))

@@ -1,0 +1,69 @@
+"""A request under /v1 opens no database connection, asks the database nothing and starts or uses no thread."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.stack import KEY, ROOT, running_stack
+from tests.survival.traffic import offering_document
+
+OFFERS = {
+    "m": ("sim-fast", "sim-smart"),
+    "moved": ("sim-fast!500", "sim-smart"),
+    "broken": ("sim-fast!500", "sim-smart!500"),
+    "cut": ("sim-fast!cut",),
+    "slow": ("sim-fast!ok:pace_ms=20,chunks=100",),
+}
+STATUSES = {
+    "plain": 200,
+    "stream": 200,
+    "failover": 200,
+    "streamed failover": 200,
+    "all upstreams failed": 502,
+    "cut stream": 200,
+    "client left": 200,
+    "models": 200,
+    "model": 200,
+    "wrong key": 401,
+    "unknown model": 404,
+    "not JSON": 400,
+    "too large": 413,
+    "unknown path": 404,
+    "wrong method": 405,
+    "health": 200,
+    "ready": 200,
+}
+
+
+@pytest.fixture(scope="module")
+def found() -> Iterator[dict[str, Any]]:
+    """What hot_path_probe.py printed, run in the place of a web process."""
+    with running_stack(offering_document(OFFERS)) as stack:
+        stack.kill_web()
+        command = [sys.executable, "-m", "tests.routing.hot_path_probe", KEY]
+        done = subprocess.run(command, cwd=ROOT, env=stack.env, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr[-3000:]
+        yield json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("request_name", STATUSES)
+def test_a_request_needs_no_database_and_no_thread(found: dict[str, Any], request_name: str) -> None:
+    assert found["requests"][request_name] == {"status": STATUSES[request_name], "seen": []}
+
+
+@pytest.mark.parametrize(
+    ("view", "noticed"),
+    [
+        ("query", {"connect", "cursor", "query", "sqlite3.connect"}),
+        ("orm", {"executor", "thread", "connect", "cursor", "query", "sqlite3.connect"}),
+        ("thread", {"thread"}),
+        ("executor", {"executor", "thread"}),
+    ],
+)
+def test_a_view_that_did_it_would_be_noticed(found: dict[str, Any], view: str, noticed: set[str]) -> None:
+    assert found["controls"][view]["status"] == 200
+    assert set(found["controls"][view]["seen"]) == noticed
