@@ -33,7 +33,7 @@ def headers_of(channel: ChannelRecord, key: KeyRecord | None, attempt_tag: str) 
 
 
 async def send_request(
-    session: aiohttp.ClientSession, candidate: Candidate, payload: Mapping[str, Any], headers: Mapping[str, str]
+    session: aiohttp.ClientSession, candidate: Candidate, payload: bytes, headers: Mapping[str, str]
 ) -> aiohttp.ClientResponse:
     """The upstream's answer with status 200, headers read, body not. The caller sets the deadline and releases it.
 
@@ -43,7 +43,7 @@ async def send_request(
     try:
         response = await session.post(
             channel.chat_url,
-            data=aiohttp.BytesPayload(orjson.dumps(payload), content_type="application/json"),
+            data=aiohttp.BytesPayload(payload, content_type="application/json"),
             headers=headers,
             timeout=channel.timeout,
             proxy=channel.proxy_url.reveal() if channel.proxy_url else None,
@@ -220,7 +220,7 @@ class EventStream:
         data = data_of(event)
         if not data:
             return False
-        if data.startswith(openai_chat.DONE):
+        if data.strip().startswith(openai_chat.DONE):
             raise UpstreamError(ErrorClass.GARBAGE, "the stream ended before any content", 200)
         doc = parse_object(data)
         error = error_in(self._channel, doc)

@@ -14,7 +14,7 @@ from routing.resolve import Caller
 class Call:
     """A request that was parsed, authenticated and resolved.
 
-    began: seconds on the event loop's clock, for deadlines; it may be coarse. began_exactly and upstream_s (of it spent
+    began, attempt_began: seconds on the event loop's clock, for deadlines; coarse. began_exactly and upstream_s (of it spent
     waiting for upstreams): seconds on the performance counter. end_reason is set
     just before the request is cancelled: client_gone or drained.
     """
@@ -31,6 +31,7 @@ class Call:
     upstream_s: float = 0.0
     end_reason: str = "client_gone"
     has_left: bool = False
+    attempt_began: float = 0.0
     account: AttemptAccount | None = None
     log: dict[str, Any] = field(default_factory=dict)
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from random import Random
 
+import orjson
 from django.utils.translation import gettext as _
 from msgspec.structs import replace
 
@@ -32,6 +33,7 @@ ABOUT_THE_KEY = frozenset((ErrorClass.KEY, ErrorClass.KEY_MODEL, ErrorClass.RATE
 # Only operators can mend these; their text says more about our accounts than a caller needs to know.
 OURS = frozenset((ErrorClass.KEY, ErrorClass.KEY_MODEL, ErrorClass.CHANNEL))
 UNKNOWN_OUTPUT_TOKENS = 4096
+UNKNOWN_CONTEXT_TOKENS = 128_000
 # What callers are told to wait for upstreams that are too busy and do not say how long.
 UNKNOWN_WAIT_S = 2.0
 
@@ -95,26 +97,49 @@ async def find_answer(call: Call) -> Answer:
     candidate, key = plan.first()
     is_retry = False
     while True:
+        payload = _encode_payload(call, candidate)
         account = _open_account(call, candidate, key, close)
         retries.retrying += is_retry
         try:
-            return await _attempt(call, account, key, _limit_of(call, candidate, plan, until))
-        except UpstreamError as e:
-            failed.append(e)
-            is_over = call.attempts >= ATTEMPTS_AT_MOST or _now() >= until
-            following = None if is_over else plan.after(e, can_retry=retries.allows())
-            if following is None:
-                call.plane.spool.append(account.failed_line(e, is_billable=True), keep=True)
-                raise failure_for_caller(failed) from e
-            close = account.failed_line(e, is_billable=False)
+            return await _attempt(call, account, key, payload, _limit_of(call, candidate, plan, until))
         except asyncio.CancelledError:
             close_unanswered(call, account)
             raise
+        except Exception as e:
+            # Whatever an upstream sends, its attempt is closed and the next one tried.
+            error = upstream_error_of(e)
+            failed.append(error)
+            # Nobody waits any more for a client that has left.
+            is_over = call.attempts >= ATTEMPTS_AT_MOST or _now() >= until or call.has_left
+            following = None if is_over else plan.after(error, can_retry=retries.allows())
+            if following is None:
+                call.plane.spool.append(account.failed_line(error, is_billable=True), keep=True)
+                raise failure_for_caller(failed) from e
+            close = account.failed_line(error, is_billable=False)
         finally:
             retries.retrying -= is_retry
         if following[0] is candidate and following[1] is key:
             await _back_off(call, close)
         candidate, key, is_retry = following
+
+
+def upstream_error_of(error: Exception) -> UpstreamError:
+    """The error itself if it is classified; else GARBAGE, logged: an answer that none of our readers has foreseen."""
+    if isinstance(error, UpstreamError):
+        return error
+    logger.error("answer_unreadable", exc_info=error)
+    return UpstreamError(ErrorClass.GARBAGE, "the answer could not be read")
+
+
+def _encode_payload(call: Call, candidate: Candidate) -> bytes:
+    """The request's body for one candidate. Raises RouterError for one that cannot be written down again."""
+    channel = candidate.channel
+    asks_for_usage = not channel.adapter.refuses_stream_options
+    payload = build_payload(call.body, candidate.model, channel.params, asks_for_usage=asks_for_usage)
+    try:
+        return orjson.dumps(payload)
+    except TypeError as e:
+        raise RouterError(400, "invalid_request", _("The body is nested too deeply.")) from e
 
 
 def _now() -> float:
@@ -168,12 +193,9 @@ def close_leftover(call: Call) -> None:
         call.plane.spool.append(account.failed_line(error, is_billable=True), keep=True)
 
 
-async def _attempt(call: Call, account: AttemptAccount, key: KeyRecord | None, limit: float) -> Answer:
+async def _attempt(call: Call, account: AttemptAccount, key: KeyRecord | None, payload: bytes, limit: float) -> Answer:
     candidate, began = account.candidate, time.perf_counter()
-    adapter = candidate.channel.adapter
-    payload = build_payload(
-        call.body, candidate.model, candidate.channel.params, asks_for_usage=not adapter.refuses_stream_options
-    )
+    call.attempt_began = _now()
     response = None
     try:
         async with asyncio.timeout_at(limit):
@@ -214,8 +236,11 @@ def close_unanswered(call: Call, account: AttemptAccount) -> None:
     """
     completion = 0
     if not call.is_streamed:
-        default = account.candidate.default_output_tokens or UNKNOWN_OUTPUT_TOKENS
-        completion = output_limit(call.body) or default
+        candidate = account.candidate
+        default = candidate.default_output_tokens or UNKNOWN_OUTPUT_TOKENS
+        # A limit above what the model can hold limits nothing.
+        bound = candidate.context_length or UNKNOWN_CONTEXT_TOKENS
+        completion = min(output_limit(call.body) or default, bound * (call.body.get("n") or 1))
     usage = account.estimate(completion)
     is_charged = call.end_reason != "drained"
     line = account.close_line(call.end_reason, usage, answer=AnswerFacts(), is_charged=is_charged)

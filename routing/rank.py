@@ -1,6 +1,7 @@
 """Hot path. The order in which candidates are tried: a pure function of the candidates and a source of chance."""
 
 from collections.abc import Sequence
+from math import log
 from random import Random
 
 from channels.records import Candidate
@@ -13,9 +14,9 @@ def rank(candidates: Sequence[Candidate], random: Random) -> list[Candidate]:
     """
     if len(candidates) == 1:
         return list(candidates)
-    # Efraimidis and Spirakis: drawing u ** (1 / w) for each and sorting is weighted sampling without replacement.
+    # Efraimidis and Spirakis: sorting by exponential draws of rate w is weighted sampling without replacement.
     drawn = [
-        (candidate.priority, -(random.random() ** (1 / candidate.weight)) if candidate.weight > 0 else 0.0, index)
-        for index, candidate in enumerate(candidates)
+        (c.priority, c.weight <= 0, -log(1 - random.random()) / c.weight if c.weight > 0 else 0.0, index)
+        for index, c in enumerate(candidates)
     ]
-    return [candidates[index] for _priority, _draw, index in sorted(drawn)]
+    return [candidates[index] for _priority, _is_idle, _draw, index in sorted(drawn)]

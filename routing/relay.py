@@ -18,7 +18,7 @@ from providers.dialects import openai_chat
 from providers.dialects.openai_stream import BadEvent, StreamScanner
 from providers.usage import Usage
 from routing.call import Answer, Call
-from routing.failover import failure_for_caller
+from routing.failover import failure_for_caller, upstream_error_of
 from smartrouter.lib.errors import ErrorClass, RouterError, UpstreamError
 from smartrouter.lib.money import usd_of
 
@@ -64,11 +64,11 @@ def finish_plain(call: Call, answer: Answer) -> tuple[bytes, int | None]:
     usage = openai_chat.read_usage(found) if found else account.estimate(openai_chat.estimate_answer_tokens(doc))
     model, choices = doc.get("model"), doc["choices"]
     reason = choices[0].get("finish_reason") if isinstance(choices[0], dict) else None
-    facts = AnswerFacts(model if isinstance(model, str) else "", str(reason or ""))
-    charge = settle(call, answer, "client_gone" if call.has_left else "ok", usage, facts)
+    facts = AnswerFacts(model[:200] if isinstance(model, str) else "", str(reason or "")[:40])
     shown = found or openai_chat.usage_object(usage)
-    openai_chat.show_usage(doc, openai_chat.with_charge(shown, None if charge is None else float(usd_of(charge))))
-    return orjson.dumps(doc), charge
+    openai_chat.show_usage(doc, openai_chat.with_charge(shown, charge_usd(call, answer, usage)))
+    body = orjson.dumps(doc)  # before the bill: an answer that cannot be delivered is not charged
+    return body, settle(call, answer, "client_gone" if call.has_left else "ok", usage, facts)
 
 
 class StreamRelay:
@@ -90,10 +90,6 @@ class StreamRelay:
         """Relay until the end, whatever it is; settled when this returns or raises CancelledError."""
         try:
             await self._pump()
-        except UpstreamError as e:
-            self.stream.close()
-            self._settle("cut", e)
-            await self._end_with_error(failure_for_caller([e], has_begun=True))
         except asyncio.CancelledError:
             self.stream.close()
             was_whole = self._is_settled
@@ -102,11 +98,17 @@ class StreamRelay:
                 message = _("The router is shutting down.")
                 await self._end_with_error(RouterError(503, "shutting_down", message, kind="server_error"))
             raise
+        except Exception as e:  # noqa: BLE001  (whatever an upstream sends, the stream ends with an error and a record)
+            error = upstream_error_of(e)
+            self.stream.close()
+            self._settle("cut", error)
+            await self._end_with_error(failure_for_caller([error], has_begun=True))
 
     async def _pump(self) -> None:
         loop = asyncio.get_running_loop()
         now, scanner = loop.time(), self.scanner
-        total_at = self.call.began + min(self.channel.total_s, self.call.plane.request_timeout_s)
+        call = self.call
+        total_at = min(call.attempt_began + self.channel.total_s, call.began + call.plane.request_timeout_s)
         self._checkpoint_at = now + CHECKPOINT_S
         first, events = self.answer.first, self.answer.events
         scanner.begin(events[first])
@@ -180,7 +182,7 @@ class StreamRelay:
 
     def _settle(self, status: str, error: UpstreamError | None = None) -> Usage:
         scanner = self.scanner
-        reported = scanner.usage if status == "ok" else scanner.used()
+        reported = scanner.whole() if status == "ok" else scanner.used()
         usage = reported or self.answer.account.estimate(scanner.estimated_tokens())
         if self._is_settled:
             return usage  # the client left between the record and the last bytes

@@ -84,7 +84,8 @@ def test_foreign_keys_point_down() -> None:
         f"{model._meta.label}.{field.name} -> {field.related_model._meta.label}"
         for model in apps.get_models(include_auto_created=True)
         for field in model._meta.get_fields()
-        if level_of(model._meta.app_label) >= 0 and field.is_relation and not field.auto_created and field.related_model is not None
+        if level_of(model._meta.app_label) >= 0
+        and field.is_relation and not field.auto_created and field.related_model is not None
         and level_of(field.related_model._meta.app_label) > level_of(model._meta.app_label)
     ]  # fmt: skip
 

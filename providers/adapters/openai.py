@@ -1,5 +1,6 @@
 """Hot path. The OpenAI adapter: also right for every vendor that is compatible with it (error codes: see signs.py)."""
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -12,19 +13,43 @@ from smartrouter.lib.errors import ErrorClass, UpstreamError
 from smartrouter.lib.logs import redact
 
 _TRY_AGAIN = re.compile(r"(?:try again|retry) (?:in|after) (?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]*\d) ?(ms|s))?", re.I)
-# What must not reach a caller even inside an upstream's message: organisation, project and account ids.
+# What must not reach a caller even inside an upstream's message: organisation, project and account ids, addresses inside.
 _IDS = re.compile(
-    r"\b(?:org|proj|acct)[-_][\w-]{4,}|\b(?:user|team)[-_](?=[\w-]*\d)[\w-]{6,}"
-    r"|(?<=account )[`'\"]?\d{6,}|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b",
+    r"\b(?:org|proj|acct)[-_][\w-]{4,}|\b(?:user|team)[-_](?=[\w-]{0,64}\d)[\w-]{6,64}"
+    r"|(?<=account )[`'\"]?\d{6,}|\baccount[ _]?id\W{0,3}\d{6,}|\barn:[\w:/.-]{1,200}"
+    r"|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"
+    r"|\bhttps?://(?:localhost|\d+\.\d+\.\d+\.\d+|[\w.-]{1,100}:\d+)[^\s'\"]{0,300}"
+    r"|\b(?:10|127|172|192)\.\d{1,3}\.\d{1,3}\.\d{1,3}\b(?::\d+)?",
     re.I,
 )
 MESSAGE_AT_MOST = 500
+# What is looked at: an upstream may quote the whole request, and patterns take time.
+TEXT_AT_MOST = 2000
+NAME_AT_MOST = 100
+WAIT_AT_MOST_S = 86_400.0
 
+# Another model; paid searches (xAI, DashScope); models inside the model (Groq); another upstream (LiteLLM proxies).
+_GUARDED_NAMES = [
+    "models",
+    "route",
+    "provider",
+    "plugins",
+    "preset",
+    "fallbacks",
+    "previous_response_id",
+    "search_parameters",
+    "enable_search",
+    "search_options",
+    "search_settings",
+    "compound_custom",
+    "api_base",
+    "base_url",
+    "api_key",
+    "model_list",
+    "user_config",
+]
 GUARDED: Mapping[str, FieldRule] = {
-    **{
-        name: FieldRule()
-        for name in ("models", "route", "provider", "plugins", "preset", "fallbacks", "previous_response_id")
-    },
+    **{name: FieldRule(harmless=(False,)) for name in _GUARDED_NAMES},
     "web_search_options": FieldRule(),
     "service_tier": FieldRule(harmless=("auto", "default")),
     "modalities": FieldRule(harmless=(["text"],)),
@@ -38,7 +63,7 @@ def auth_headers(key: str) -> Mapping[str, str]:
 
 def clean_message(text: str) -> str:
     """An upstream's message as a caller may see it: no keys, no organisation or account ids, not endless."""
-    return _IDS.sub("***", redact(text))[:MESSAGE_AT_MOST]
+    return _IDS.sub("***", redact(text[:TEXT_AT_MOST]))[:MESSAGE_AT_MOST]
 
 
 def read_error(body: bytes) -> dict[str, Any] | None:
@@ -59,7 +84,7 @@ def read_error(body: bytes) -> dict[str, Any] | None:
     if not isinstance(inner, dict):
         inner = doc
     detail = inner.get("message") or inner.get("detail") or ""
-    return {**inner, "message": detail if isinstance(detail, str) else orjson.dumps(detail).decode()}
+    return {**inner, "message": detail if isinstance(detail, str) else repr(detail)[:TEXT_AT_MOST]}
 
 
 def retry_after_of(headers: Mapping[str, str], message: str = "") -> float | None:
@@ -68,13 +93,18 @@ def retry_after_of(headers: Mapping[str, str], message: str = "") -> float | Non
         text = headers.get(name)
         if text:
             try:
-                return max(0.0, float(text) * scale)
+                seconds = float(text) * scale
             except ValueError:
                 continue
+            if math.isfinite(seconds):
+                return min(max(0.0, seconds), WAIT_AT_MOST_S)
     found = _TRY_AGAIN.search(message)
     if found and any(found.groups()):
         hours, minutes, count, unit = found.groups()
-        return int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(count or 0) * (0.001 if unit == "ms" else 1)
+        seconds = (
+            float(hours or 0) * 3600 + float(minutes or 0) * 60 + float(count or 0) * (0.001 if unit == "ms" else 1)
+        )
+        return min(seconds, WAIT_AT_MOST_S)
     return None
 
 
@@ -108,7 +138,7 @@ def classify(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamEr
     found = read_error(body)
     error = found or {}
     code, etype = str(error.get("code") or "").lower(), str(error.get("type") or "").lower()
-    message = str(error.get("message") or "")
+    message = str(error.get("message") or "")[:TEXT_AT_MOST]
     kind = kind_of(status, code, etype, message, is_json=found is not None)
     wait = retry_after_of(headers, message) if kind in (ErrorClass.RATE, ErrorClass.TRANSIENT) else None
     if status == 503 and wait is not None:
@@ -118,8 +148,8 @@ def classify(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamEr
         kind,
         clean_message(message) or f"HTTP {status}",
         status=status,
-        code=code or None,
-        param=param if isinstance(param, str) and param else None,
+        code=clean_message(code)[:NAME_AT_MOST] or None,
+        param=(clean_message(param)[:NAME_AT_MOST] or None) if isinstance(param, str) else None,
         retry_after_s=wait,
     )
 

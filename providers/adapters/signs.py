@@ -89,7 +89,7 @@ TEXTS = (
         frozenset((400, 403, 413, 422)),
         r"maximum context length|prompt is too long|is longer than the model's context",
         r"exceed(?:s|ed)? (?:the )?(?:model'?s? )?(?:context|available context|model token) ?(?:limit|size|length)?",
-        r"input length .*exceed|range of input length|input token length too long|length of prompt_tokens",
+        r"input length .{0,200}exceed|range of input length|input token length too long|length of prompt_tokens",
         r"input tokens exceed the configured limit|exceeds the maximum number of tokens|maximum input length is",
         r"when context overflows|prompt 超长",  # LM Studio, Zhipu
         r"tokens \+ .{0,40}tokens.{0,20} must be <=",  # Together: 403

@@ -23,6 +23,7 @@ _NOT_TEXT = frozenset(("role", "id", "type", "data"))
 TOKEN_EVENT_BYTES = 12
 # More than any answer has; what is beyond it is nonsense.
 MOST_TOKENS = 2**31
+MOST_USD = 10_000
 
 
 def build_payload(
@@ -43,36 +44,52 @@ def build_payload(
     return payload
 
 
+def choices_of(doc: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The choices of an answer or chunk, as far as they are what the dialect promises."""
+    found = doc.get("choices")
+    return [choice for choice in found if isinstance(choice, dict)] if isinstance(found, list) else []
+
+
 def error_object(doc: Mapping[str, Any]) -> Any:
     """The error that an answer or chunk carries under status 200, in whatever form; a false value where none.
 
     OpenRouter may put it into a choice.
     """
     found = doc.get("error")
-    return found or next((c["error"] for c in doc.get("choices") or () if isinstance(c, dict) and c.get("error")), None)
+    return found or next((choice["error"] for choice in choices_of(doc) if choice.get("error")), None)
 
 
 def _count(source: Any, name: str) -> int:
     """A count of tokens; some vendors send whole numbers as 12.0."""
     value = source.get(name) if isinstance(source, dict) else None
-    return int(value) if isinstance(value, int | float) and 0 < value < MOST_TOKENS else 0
+    return int(value) if value and _is_count(value) else 0
 
 
 def is_usage(found: Any) -> bool:
-    """Whether this is a usage object that says something: nulls and timings alone would be billed as nothing."""
-    return isinstance(found, dict) and any(
-        isinstance(found.get(name), int | float) for name in ("prompt_tokens", "completion_tokens", "total_tokens")
-    )
+    """Whether this is a usage object that says what was used: a half of it would be billed as if the rest were nothing.
+
+    An explicit 0 is an answer; a null, a missing count and a nonsensical one are not.
+    """
+    if not isinstance(found, dict) or not _is_count(found.get("prompt_tokens")):
+        return False
+    return _is_count(found.get("completion_tokens")) or _is_count(found.get("total_tokens"))
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < MOST_TOKENS
 
 
 def read_usage(found: Mapping[str, Any]) -> Usage:
     """The usage object of an answer, of OpenAI's and of the compatible vendors' making."""
     prompt, completion = found.get("prompt_tokens_details"), found.get("completion_tokens_details")
     cost = found.get("cost")
-    has_cost = isinstance(cost, int | float) and not isinstance(cost, bool) and cost >= 0
+    has_cost = isinstance(cost, int | float) and not isinstance(cost, bool) and 0 <= cost < MOST_USD
+    prompt_tokens = _count(found, "prompt_tokens")
+    has_completion = _is_count(found.get("completion_tokens"))
+    rest = max(0, _count(found, "total_tokens") - prompt_tokens)
     return Usage(
-        prompt_tokens=_count(found, "prompt_tokens"),
-        completion_tokens=_count(found, "completion_tokens"),
+        prompt_tokens=prompt_tokens,
+        completion_tokens=_count(found, "completion_tokens") if has_completion else rest,
         # DeepSeek: prompt_cache_hit_tokens beside the details; Moonshot: cached_tokens at the top
         cached_tokens=_count(prompt, "cached_tokens")
         or _count(found, "prompt_cache_hit_tokens")
@@ -91,7 +108,7 @@ def usage_in(doc: Mapping[str, Any]) -> dict[str, Any] | None:
 
     Groq puts it into x_groq, Moonshot into the choice.
     """
-    for holder in (doc, doc.get("x_groq"), *(doc.get("choices") or ())):
+    for holder in (doc, doc.get("x_groq"), *choices_of(doc)):
         if isinstance(holder, dict) and is_usage(holder.get("usage")):
             return dict(holder["usage"])
     return None
@@ -116,7 +133,7 @@ def with_charge(found: Mapping[str, Any], charge_usd: float | None) -> dict[str,
 
 def show_usage(doc: dict[str, Any], usage: Mapping[str, Any]) -> None:
     """Put the usage that callers see into an answer or chunk, and take it out of the places where vendors put theirs."""
-    for holder in (doc.get("x_groq"), *(doc.get("choices") or ())):
+    for holder in (doc.get("x_groq"), *choices_of(doc)):
         if isinstance(holder, dict):
             holder.pop("usage", None)
     doc["usage"] = usage
@@ -124,12 +141,10 @@ def show_usage(doc: dict[str, Any], usage: Mapping[str, Any]) -> None:
 
 def has_content(chunk: Mapping[str, Any]) -> bool:
     """Whether a chunk commits: text, reasoning, a tool call, a refusal, audio or a finish reason."""
-    for choice in chunk.get("choices") or ():
-        if not isinstance(choice, dict):
-            continue
-        if choice.get("finish_reason") or is_content(choice.get("delta") or choice.get("message")):
-            return True
-    return False
+    return any(
+        choice.get("finish_reason") or is_content(choice.get("delta") or choice.get("message"))
+        for choice in choices_of(chunk)
+    )
 
 
 def is_content(delta: Any) -> bool:
@@ -174,7 +189,7 @@ def estimate_prompt_tokens(body: Mapping[str, Any]) -> int:
 
 def estimate_answer_tokens(doc: Mapping[str, Any]) -> int:
     """About how many tokens a whole answer has."""
-    size = sum(text_bytes(c.get("message")) for c in doc.get("choices") or () if isinstance(c, dict))
+    size = sum(text_bytes(choice.get("message")) for choice in choices_of(doc))
     return -(-size // BYTES_PER_TOKEN)
 
 

@@ -4,6 +4,7 @@ Most events are searched for a few byte patterns and never parsed. Inside JSON t
 pattern such as `"usage"` cannot be the model's words followed by a colon.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,9 @@ from smartrouter.lib.sse import data_of, event_of
 
 _OBJECT_STARTS = (b"data: {", b"data:{")
 _OBJECT_ENDS = (b"}\n\n", b"}\r\n\r\n")
+
+
+_ERROR_LINE = re.compile(rb"^event: ?error\b", re.M)
 
 
 class BadEvent(ValueError):
@@ -49,8 +53,8 @@ class StreamScanner:
         doc = orjson.loads(data_of(event))
         self._template = doc
         model = doc.get("model")
-        self.model = model if isinstance(model, str) else ""
-        text = sum(openai_chat.text_bytes(c.get("delta")) for c in doc.get("choices") or () if isinstance(c, dict))
+        self.model = model[:200] if isinstance(model, str) else ""
+        text = sum(openai_chat.text_bytes(choice.get("delta")) for choice in openai_chat.choices_of(doc))
         self._overhead = max(0, len(event) - text)
 
     def scan(self, event: bytes) -> bytes:
@@ -63,7 +67,7 @@ class StreamScanner:
                 event.decode()
             except UnicodeDecodeError as e:
                 raise BadEvent("the stream is not UTF-8") from e
-        if b"[DONE]" in event and data_of(event).startswith(openai_chat.DONE):
+        if b"[DONE]" in event and data_of(event).strip().startswith(openai_chat.DONE):
             self.is_done = True
             return b""
         has_usage = b'"usage"' in event and not _is_null(event, b'"usage"')
@@ -87,14 +91,20 @@ class StreamScanner:
         if openai_chat.error_object(doc):
             self.error = doc
             return b""
-        choices = [choice for choice in doc.get("choices") or () if isinstance(choice, dict)]
+        if _ERROR_LINE.search(event):
+            self.error = {"error": doc}
+            return b""
+        choices = openai_chat.choices_of(doc)
         reasons = [choice.get("finish_reason") for choice in choices]
         self.finish_reason = next((str(reason) for reason in reasons if reason), self.finish_reason)
         if any(openai_chat.is_content(choice.get("delta")) for choice in choices):
             self._count(event)
         found = openai_chat.usage_in(doc)
         if found is None:
-            return event
+            if not isinstance(doc.get("usage"), dict):
+                return event
+            doc["usage"] = None  # a usage without counts: there may be the upstream's cost in it
+            return event_of(orjson.dumps(doc))
         self.usage = openai_chat.read_usage(found)
         self.usage_doc = found
         self._at_usage = self.estimated_tokens()
@@ -117,6 +127,10 @@ class StreamScanner:
         if self.usage is None or since <= 0:
             return self.usage
         return replace(self.usage, completion_tokens=self.usage.completion_tokens + since, is_estimated=True)
+
+    def whole(self) -> Usage | None:
+        """What was used by a stream that ended well: the last reported usage, unless it came before there was anything."""
+        return self.usage if self.usage is None or self.usage.completion_tokens else self.used()
 
     def estimated_tokens(self) -> int:
         """About how many tokens went by: one an event where the vendor sends token by token, else by size."""

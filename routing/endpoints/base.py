@@ -6,7 +6,7 @@ plain HttpResponse. Nothing here touches the database.
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import IO, Any
 
 import orjson
@@ -20,13 +20,16 @@ from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from routing.plane import serving_plane
+from routing.plane import current_plane, serving_plane
 from routing.resolve import Caller
 from smartrouter.lib.clock import now_ms
 from smartrouter.lib.errors import RouterError
 from smartrouter.lib.sealing import digest_key
 
 logger = logging.getLogger(__name__)
+
+VALUES_AT_MOST = 500_000
+RETRY_AFTER_AT_MOST_S = 600
 
 
 class JsonParser(BaseParser):
@@ -37,8 +40,12 @@ class JsonParser(BaseParser):
     def parse(
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
+        body = stream.read()
+        # A body of nothing but brackets and commas would take a hundred times its size, and the event loop for seconds.
+        if body.count(b",") + body.count(b"[") + body.count(b"{") > VALUES_AT_MOST:
+            raise RouterError(400, "invalid_json", _("The body has more than %d values.") % VALUES_AT_MOST)
         try:
-            doc = orjson.loads(stream.read())
+            doc = orjson.loads(body)
         except orjson.JSONDecodeError as e:
             message = _("The body is not valid JSON: %s.") % e
             raise RouterError(400, "invalid_json", message) from e
@@ -97,6 +104,16 @@ def token_of(headers: Mapping[str, Any]) -> str:
     return str(headers.get("HTTP_X_API_KEY", "")).strip()
 
 
+def has_known_key(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether ASGI headers carry a key of the table; whether it may be used is for the authentication to say."""
+    found = {name: value.decode("latin-1") for name, value in headers if name in (b"authorization", b"x-api-key")}
+    token = token_of(
+        {"HTTP_AUTHORIZATION": found.get(b"authorization", ""), "HTTP_X_API_KEY": found.get(b"x-api-key", "")}
+    )
+    plane = current_plane()
+    return bool(token) and plane is not None and digest_key(token) in plane.table.keys_by_digest
+
+
 def _unauthorised(message: str) -> RouterError:
     return RouterError(401, "invalid_api_key", message, kind="authentication_error")
 
@@ -110,7 +127,7 @@ def error_response(error: RouterError) -> HttpResponse:
     """The documented answer to an error: the body, Retry-After, and whether a retry can help."""
     response = json_response(error.body(), error.status)
     if error.retry_after_s is not None:
-        response["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+        response["Retry-After"] = str(max(1, math.ceil(min(error.retry_after_s, RETRY_AFTER_AT_MOST_S))))
         response["x-should-retry"] = "true"
     elif error.status not in (500, 502, 504):
         response["x-should-retry"] = "false"

@@ -112,7 +112,7 @@ def open_call(request: Request) -> Call:
         candidates=rank(resolution.candidates, plane.random),
         began=asyncio.get_running_loop().time(),
         began_exactly=exchange.began_exactly,
-        wants_usage=bool(options.get("include_usage")),
+        wants_usage=options.get("include_usage") is True,
     )
 
 
@@ -121,21 +121,28 @@ def _text(value: Any, at_most: int) -> str:
     return "".join(filter(str.isprintable, value[:at_most])) if isinstance(value, str) else ""
 
 
+def _ascii(name: str) -> bytes:
+    """A name as a header's value: what is not printable ASCII is shown escaped."""
+    if not (name.isascii() and name.isprintable()):
+        name = "".join(c if " " <= c <= "~" else c.encode("unicode_escape").decode() for c in name)
+    return name.encode()
+
+
 def headers_of(call: Call, answer: Answer) -> list[tuple[bytes, bytes]]:
     """Who served the request, and what it cost in time."""
     candidate = answer.account.candidate
     channel = candidate.channel
     overhead_ms = max(0.0, time.perf_counter() - call.began_exactly - call.upstream_s) * 1000
     headers = [
-        (b"x-smartrouter-provider", channel.provider.encode()),
-        (b"x-smartrouter-model", candidate.model.encode("ascii", "backslashreplace")),
+        (b"x-smartrouter-provider", _ascii(channel.provider)),
+        (b"x-smartrouter-model", _ascii(candidate.model)),
         (b"x-smartrouter-attempts", b"%d" % call.attempts),
         (b"x-smartrouter-overhead-ms", b"%.2f" % overhead_ms),
     ]
     if call.facts.group:
-        headers.append((b"x-smartrouter-group", call.facts.group.encode("ascii", "backslashreplace")))
+        headers.append((b"x-smartrouter-group", _ascii(call.facts.group)))
     if call.caller.tenant.can_see_channels:
-        headers.append((b"x-smartrouter-channel", channel.name.encode()))
+        headers.append((b"x-smartrouter-channel", _ascii(channel.name)))
     if call.is_streamed:
         headers += _STREAM_HEADERS
     call.log.update(

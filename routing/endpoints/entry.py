@@ -19,7 +19,7 @@ from django.urls import Resolver404, resolve
 from django.utils.translation import gettext as _
 
 from routing.call import Call
-from routing.endpoints.base import error_response
+from routing.endpoints.base import error_response, has_known_key
 from routing.endpoints.chat import StreamResponse
 from routing.failover import close_leftover
 from routing.plane import LEFT_AT_MOST, LEFT_FOR_S, Plane, current_plane
@@ -37,6 +37,9 @@ MIB = 1024 * 1024
 # Chat bodies carry images; all others are small.
 CHAT_BODY_MB = 32
 BODY_MB = 1
+# So much of a body is taken in before the key is looked at.
+ANONYMOUS_AT_MOST = 64 * 1024
+PATH_SHOWN_AT_MOST = 200
 URLCONF = "routing.urls"
 _views: dict[str, Callable[..., Awaitable[HttpResponseBase]]] = {}
 _buffered = 0
@@ -94,7 +97,8 @@ async def read_body(scope: Scope, receive: Receive) -> bytes:
             message = _("Send the body without compression.")
             raise RouterError(415, "unsupported_encoding", message)
     parts: list[bytes] = []
-    size = 0
+    size = kept = 0
+    is_known = False
     try:
         async with asyncio.timeout(settings.BODY_RECEIVE_SECONDS):
             while True:
@@ -102,21 +106,28 @@ async def read_body(scope: Scope, receive: Receive) -> bytes:
                 if event["type"] == "http.disconnect":
                     raise ClientLeft
                 part: bytes = event.get("body", b"")
-                parts.append(part)
                 size += len(part)
-                _buffered += len(part)
                 if size > cap:
                     raise _too_large(cap)
+                if size > ANONYMOUS_AT_MOST and not is_known:
+                    is_known = has_known_key(scope["headers"])
+                    if not is_known:
+                        # Counted, for the right answer, and not kept: whoever has no key takes up no memory.
+                        parts = [b""]
+                        part = b""
+                parts.append(part)
+                kept += len(part)
+                _buffered += len(part)
                 if _buffered > settings.MAX_BUFFERED_MB * MIB:
                     text = _("The router is holding too many large requests.")
                     raise RouterError(503, "overloaded", text, kind="server_error", retry_after_s=5)
                 if not event.get("more_body"):
                     return parts[0] if len(parts) == 1 else b"".join(parts)
     except TimeoutError as e:
-        _buffered -= size
+        _buffered -= kept
         raise RouterError(408, "request_timeout", _("The body did not arrive in time.")) from e
     except BaseException:
-        _buffered -= size
+        _buffered -= kept
         raise
 
 
@@ -219,15 +230,17 @@ class Exchange:
             try:
                 match = resolve(path, URLCONF)
             except Resolver404:
-                message = _("There is nothing at %(method)s %(path)s.") % {"method": self.scope["method"], "path": path}
+                message = _("There is nothing at %(method)s %(path)s.") % {
+                    "method": self.scope["method"],
+                    "path": path[:PATH_SHOWN_AT_MOST],
+                }
                 return error_response(RouterError(404, "unknown_url", message))
             view, arguments = match.func, match.kwargs
             if not arguments:
                 _views[path] = view
         request = ASGIRequest(self.scope, BytesIO(body))
-        request.META["CONTENT_LENGTH"] = str(
-            len(body)
-        )  # a chunked body comes without, and DRF takes that for an empty one
+        # A chunked body comes without one, and DRF takes that for an empty body.
+        request.META["CONTENT_LENGTH"] = str(len(body))
         request.exchange = self  # type: ignore[attr-defined]
         return await view(request, **arguments)
 
@@ -262,7 +275,11 @@ class Exchange:
 
     def _log(self, status: int) -> None:
         """The one line of a request."""
-        fields: dict[str, Any] = {"status": status, "method": self.scope["method"], "path": self.scope["path"]}
+        fields: dict[str, Any] = {
+            "status": status,
+            "method": self.scope["method"],
+            "path": self.scope["path"][:PATH_SHOWN_AT_MOST],
+        }
         if self.call is not None:
             fields["tenant"] = self.call.facts.tenant
             fields["router_key"] = self.call.facts.router_key

@@ -21,13 +21,15 @@ def model_object(name: str, owner: str) -> dict[str, Any]:
 
 def list_models(table: RoutingTable, caller: Caller) -> list[dict[str, Any]]:
     """Groups, then offered names, each with a usable channel and allowed for this key."""
-    found = []
+    found, served = [], set()
     for name, group in sorted(table.groups_by_name.items()):
+        if group.is_active:
+            served.add(name)
         is_served = group.is_active and any(c.is_usable and caller.may_use(c) for c in table.members_of(group))
         if is_served and caller.key.may_ask_for(name):
             found.append(model_object(name, "smartrouter"))
     for name in sorted(table.names):
-        if name.startswith(OWN_NAME) or name in table.groups_by_name or not caller.key.may_ask_for(name):
+        if name.startswith(OWN_NAME) or name in served or not caller.key.may_ask_for(name):
             continue
         owners = sorted({c.channel.provider for c in table.names[name].values() if c.is_usable and caller.may_use(c)})
         if owners:

@@ -10,6 +10,7 @@ from smartrouter.lib.errors import RouterError
 
 ROLES = frozenset(("developer", "system", "user", "assistant", "tool", "function"))
 # Fields whose wrong type would make us misjudge the request; everything else is the upstream's to judge.
+CHOICES_AT_MOST = 128
 _POSITIVE = ("max_tokens", "max_completion_tokens", "n")
 _CONTENT = frozenset((str, list, type(None)))
 _FLAG = frozenset((bool, type(None)))
@@ -45,6 +46,8 @@ def check_chat(body: Mapping[str, Any]) -> str:
         value = body.get(name)
         if value is not None and (type(value) is not int or value < 1):
             raise _wrong(name, _("“%s” has to be a whole number above 0.") % name)
+    if (body.get("n") or 1) > CHOICES_AT_MOST:
+        raise _wrong("n", _("“n” may be at most %d.") % CHOICES_AT_MOST)
     if body.get("tools") is not None:
         _check_tools(body["tools"])
     return model

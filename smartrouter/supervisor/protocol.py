@@ -29,6 +29,11 @@ class CappedProtocol(HttpToolsProtocol):
         self._head_size = 0
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # What follows a chunked body must not join the headers: it was neither counted nor seen by a proxy in front.
+        if self._is_in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         self._is_in_head = False
         super().on_headers_complete()

@@ -209,7 +209,7 @@ def test_fifty_thousand_lines_take_seconds_and_little_memory(data: Path, start: 
     seconds = time.perf_counter() - started
 
     peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(f"\n50,000 lines, {size / 1e6:.0f} MB: {seconds:.1f} s, children's peak {peak_mb:.0f} MB")  # noqa: T201
+    print(f"\n50,000 lines, {size / 1e6:.0f} MB: {seconds:.1f} s, children's peak {peak_mb:.0f} MB")
     assert out.startswith("25000 rows stored")
     assert seconds < 90
     assert_sums_are_right(data)

@@ -226,7 +226,7 @@ def test_one_append_is_one_write_and_takes_microseconds(spool: Spool, caplog: py
     pair_us = (time.perf_counter() - started) / count * 1e6
 
     size = len(encode_record([opened]))
-    print(f"\nappend: open {open_us:.1f} us ({size} bytes), close+open {pair_us:.1f} us")  # noqa: T201 - a measurement
+    print(f"\nappend: open {open_us:.1f} us ({size} bytes), close+open {pair_us:.1f} us")
     assert len(read_all(spool.folder)[0]) == 3 * count
 
 

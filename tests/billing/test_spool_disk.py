@@ -98,7 +98,7 @@ def test_twenty_kills_lose_no_acknowledged_line(tmp_path: Path) -> None:
             offset, damaged = chunk.offset, damaged + chunk.damaged
         torn_tails += path.stat().st_size > offset
 
-    print(f"\n{len(acknowledged)} acknowledged, {torn_tails} torn tails after 20 kills")  # noqa: T201 - a measurement
+    print(f"\n{len(acknowledged)} acknowledged, {torn_tails} torn tails after 20 kills")
     assert len(acknowledged) > 1_000
     assert acknowledged <= found
     assert damaged == 0

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+import orjson
 from yarl import URL
 
 from channels.records import Candidate, ChannelRecord, KeyRecord
@@ -48,7 +49,7 @@ class RawUpstream:
         """The answer to one request."""
         channel = self.candidate.channel
         headers = headers_of(channel, channel.keys[0], "tag-1")
-        return await send_request(self.session, self.candidate, payload or {"model": "m"}, headers)
+        return await send_request(self.session, self.candidate, orjson.dumps(payload or {"model": "m"}), headers)
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ wait are on channels of their own with short timeouts, so that a busy machine do
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -16,6 +16,7 @@ from tests.stack import KEY, Stack
 
 CALLS = 200
 AT_ONCE = 20
+IN_FLIGHT = 500
 # An answer of `giant` is a megabyte: a tenth of the calls of the others.
 HEAVY = {"giant": 20}
 OPTIONS = {
@@ -97,24 +98,36 @@ class Played:
         return self.journal[f"{reply.request_id}-{attempt}"]
 
 
-async def _ask_both_ways(url: str, model: str, count: int, at_once: int) -> tuple[list[Reply], list[Reply]]:
-    """Plain and streamed answers at the same time."""
-    return await asyncio.gather(
-        ask_often(url, chat(model), count, at_once), ask_often(url, chat(model, stream=True), count, at_once)
-    )
+async def _ask_both_ways(
+    url: str, models: Sequence[str], count: int, at_once: int
+) -> list[tuple[list[Reply], list[Reply]]]:
+    """Plain and streamed answers of each model, all at the same time."""
+
+    async def both(model: str) -> tuple[list[Reply], list[Reply]]:
+        plain, streamed = chat(model), chat(model, stream=True)
+        return await asyncio.gather(ask_often(url, plain, count, at_once), ask_often(url, streamed, count, at_once))
+
+    return await asyncio.gather(*map(both, models))
 
 
 def play(
     stack: Stack, prefix: str, names: Iterable[str], calls: int, hasty_calls: int
 ) -> dict[tuple[str, bool], Played]:
-    """These modes, streamed and plain, by (mode, is_streamed). Those that only wait are asked all at once."""
+    """These modes, streamed and plain, by (mode, is_streamed). Those that only wait are asked hundreds of times at once."""
     found: dict[tuple[str, bool], Played] = {}
-    for mode in map(MODES.__getitem__, names):
-        count = hasty_calls if mode.waits else min(calls, HEAVY.get(mode.name, calls))
-        at_once = count if mode.waits else AT_ONCE // 2
-        both = asyncio.run(_ask_both_ways(stack.url, prefix + mode.name, count, at_once))
-        for is_streamed, replies in zip((False, True), both, strict=True):
-            found[mode.name, is_streamed] = Played(mode, is_streamed, replies)
+    modes = [MODES[name] for name in names]
+    hasty = [mode for mode in modes if mode.waits]
+    size = max(1, IN_FLIGHT // (2 * hasty_calls))
+    batches = [hasty[begin : begin + size] for begin in range(0, len(hasty), size)]
+    batches += [[mode] for mode in modes if not mode.waits]
+    for batch in batches:
+        count, at_once = hasty_calls, hasty_calls
+        if not batch[0].waits:
+            count, at_once = min(calls, HEAVY.get(batch[0].name, calls)), AT_ONCE // 2
+        replies = asyncio.run(_ask_both_ways(stack.url, [prefix + mode.name for mode in batch], count, at_once))
+        for mode, (plain, streamed) in zip(batch, replies, strict=True):
+            found[mode.name, False] = Played(mode, False, plain)
+            found[mode.name, True] = Played(mode, True, streamed)
     rows: dict[str, list[dict[str, Any]]] = {}
     stack.ingest()
     for row in stack.rows():

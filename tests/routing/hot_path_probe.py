@@ -46,13 +46,13 @@ watch(ThreadPoolExecutor, "submit", "executor")
 watch(threading, "_start_new_thread", "thread")  # what Thread.start() calls
 watch(_thread, "start_new_thread", "thread")
 
-from smartrouter.asgi import application  # noqa: E402  (after the hooks)
-
 from django.db import connection  # noqa: E402
 from django.db.backends.base.base import BaseDatabaseWrapper  # noqa: E402
 from django.db.backends.utils import CursorWrapper  # noqa: E402
 from django.http import HttpRequest, HttpResponse  # noqa: E402
+
 from routing.endpoints import entry  # noqa: E402
+from smartrouter.asgi import application  # noqa: E402  (after the hooks)
 from tests import asgi  # noqa: E402
 
 watch(BaseDatabaseWrapper, "connect", "connect")

@@ -46,6 +46,8 @@ def test_when_all_channels_fail_the_caller_gets_the_documented_error(
         assert set(error) == {"message", "type", "param", "code", "metadata"}
         assert (error["code"], error["type"], error["param"]) == (code, "server_error", None)
         assert 2 <= error["metadata"]["attempts"] <= 3
+        # A client may well repeat a 502 or 504 by its own rules; only of a 503 do we know that waiting helps.
+        assert reply.headers.get("x-should-retry") == ("true" if status == 503 else None)
         assert error["message"] and len(error["message"]) < 300
         told = reply.body.decode().lower()
         assert not any(word in told for word in ("traceback", "<html", "<!doctype", "127.0.0.1", "sim-key", "org-sim"))

@@ -173,7 +173,7 @@ def test_an_answer_without_usage_is_estimated_marked_and_shown(stack: Stack, rec
         ("models", ["m", "vision"]), ("route", "fallback"), ("provider", {"order": ["x"]}), ("plugins", [{"id": "web"}]),
         ("preset", "x"), ("fallbacks", ["x"]), ("previous_response_id", "resp_1"), ("web_search_options", {}),
         ("service_tier", "priority"), ("service_tier", "flex"), ("modalities", ["text", "audio"]), ("modalities", "text"),
-        ("service_tier", ["auto"]), ("service_tier", 1),
+        ("service_tier", ["auto"]), ("api_base", "http://x"), ("enable_search", True), ("service_tier", 1),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("model", ["m", "or-cost", "auto:even"])

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -163,8 +164,8 @@ class Unread:
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.connect(("127.0.0.1", stack.port))
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nContent-Length: {len(body)}\r\n\r\n"
-        sock.sendall(head.encode() + body)
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n"
+        sock.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         self.sockets.append(sock)
 
     def close(self) -> None:
@@ -214,7 +215,8 @@ def test_a_client_that_does_not_read_is_cut_off_in_the_end(stack: Stack) -> None
         asyncio.run(until(lambda: firehose.ended == 1))
 
         assert stack.web is not None
-        connections = [line for line in open(f"/proc/{stack.web.pid}/net/tcp") if line.split()[1] == ours(stack)]
+        table = Path(f"/proc/{stack.web.pid}/net/tcp").read_text().splitlines()
+        connections = [line for line in table if line.split()[1] == ours(stack)]
     row = [row for row in assert_complete(stack) if row["requested_model"] == "flood"][-1]
 
     assert (row["status"], row["is_billable"]) == ("client_gone", 1)

@@ -75,7 +75,8 @@ CHANGES: list[tuple[str, str, Probe, object, object]] = [
      "from django.db import transaction\nwith transaction.atomic():\n"
      "    for c in Channel.objects.all(): c.priority = 3 - c.priority; c.save()", channel_of, "alpha", "beta"),
     ("swap them back, by bulk_update",
-     "cs = list(Channel.objects.all())\nfor c in cs: c.priority = 3 - c.priority\nChannel.objects.bulk_update(cs, ['priority'])",
+     "cs = list(Channel.objects.all())\nfor c in cs: c.priority = 3 - c.priority\n"
+     "Channel.objects.bulk_update(cs, ['priority'])",
      channel_of, "beta", "alpha"),
     ("revoke a key, by save", "k = RouterKey.objects.get(tenant__name='other'); k.is_active = False; k.save()",
      lambda s: s.post(chat("m"), OTHER_KEY)[0], 200, 401),
@@ -84,7 +85,7 @@ CHANGES: list[tuple[str, str, Probe, object, object]] = [
     ("suspend a tenant, by update", "Tenant.objects.filter(name='other').update(is_active=False)",
      lambda s: s.post(chat("m"), OTHER_KEY)[0], 200, 401),
     ("delete a key, by queryset", "RouterKey.objects.filter(tenant__name='other').delete()",
-     lambda s: b"was revoked" in s.post(chat("m"), OTHER_KEY)[2] or b"not known" in s.post(chat("m"), OTHER_KEY)[2], False, True),
+     lambda s: b"not known" in s.post(chat("m"), OTHER_KEY)[2], False, True),
     ("change a price, by save",
      "p = ModelPrice.objects.get(provider_model__provider__name='sim-a'); p.input *= 10; p.output *= 10; p.save()",
      lambda s: cost_of(s) > 0.0005, False, True),
@@ -96,7 +97,8 @@ CHANGES: list[tuple[str, str, Probe, object, object]] = [
     ("add a channel, by create",
      "c = Channel.objects.create(name='gamma', provider=Provider.objects.get(name='sim-b'))\n"
      "k = ChannelKey(channel=c); k.set_secret('sim-key-gamma'); k.save()\n"
-     "Offering.objects.bulk_create([Offering(channel=c, name='new', provider_model=ProviderModel.objects.get(provider__name='sim-b'))])",
+     "m = ProviderModel.objects.get(provider__name='sim-b')\n"
+     "Offering.objects.bulk_create([Offering(channel=c, name='new', provider_model=m)])",
      lambda s: channel_of(s, "new"), "model_not_found", "gamma"),
     ("delete a member, by delete", "GroupMember.objects.get(channel__name='alpha').delete()",
      lambda s: channel_of(s, "auto"), "alpha", "no_available_channel"),
@@ -228,8 +230,9 @@ def test_changes_are_live_within_a_second_with_100_000_keys_loaded() -> None:
         (many_s, switched_s), busy = latencies_during(stack, revoke_many)
         all_s, busier = latencies_during(stack, change_all)
 
-    print(f"one key live after {one_s:.2f} s; {BULK} keys after {many_s:.2f} s, a channel meanwhile after {switched_s:.2f} s;"
-          f" a channel while all keys change after {all_s:.2f} s\nquiet: {quiet}\n{BULK} keys: {busy}\nall: {busier}")  # fmt: skip
+    print(f"one key live after {one_s:.2f} s; {BULK} keys after {many_s:.2f} s, a channel meanwhile after"
+          f" {switched_s:.2f} s; a channel while all keys change after {all_s:.2f} s\n"
+          f"quiet: {quiet}\n{BULK} keys: {busy}\nall: {busier}")  # fmt: skip
     assert one_s < LIVE_WITHIN_S
     assert many_s < LIVE_WITHIN_S
     assert switched_s < LIVE_WITHIN_S
