@@ -9,14 +9,21 @@ from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from providers.models import DatedRates, Provider, ProviderModel, validate_base_url, validate_string_list
+from providers.models import (
+    DatedRates,
+    Provider,
+    ProviderModel,
+    validate_base_url,
+    validate_model_name,
+    validate_string_list,
+)
 from smartrouter.accounts.models import Tenant
 from smartrouter.lib.changes import TrackedModel, TrackedQuerySet
 from smartrouter.lib.outbound.urls import normalise_base_url
 from smartrouter.lib.sealing import Sealed, SealedField, Secret
 
 validate_channel_name = RegexValidator(
-    r"^[A-Za-z0-9][A-Za-z0-9._-]*$", _("Use letters, digits, dots, hyphens and underscores."), code="name"
+    r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z", _("Use letters, digits, dots, hyphens and underscores."), code="name"
 )
 # Headers that the router itself sets; an extra header must not replace them or end the request early.
 RESERVED_HEADERS = frozenset(
@@ -206,7 +213,11 @@ class Offering(TrackedModel):
         ProviderModel, models.PROTECT, related_name="offerings", verbose_name=_("provider model")
     )
     name = models.CharField(
-        _("public name"), max_length=200, blank=True, help_text=_("What clients ask for. Empty: the model's own name.")
+        _("public name"),
+        max_length=200,
+        blank=True,
+        validators=[validate_model_name],
+        help_text=_("What clients ask for. Empty: the model's own name."),
     )
     aliases = models.JSONField(
         _("aliases"),

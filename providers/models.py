@@ -16,10 +16,15 @@ from smartrouter.lib.changes import TrackedModel, TrackedQuerySet
 from smartrouter.lib.outbound.urls import normalise_base_url
 
 validate_name = RegexValidator(
-    r"^[a-z0-9][a-z0-9._-]*$", _("Use lower-case letters, digits, dots, hyphens and underscores."), code="name"
+    r"^[a-z0-9][a-z0-9._-]*\Z", _("Use lower-case letters, digits, dots, hyphens and underscores."), code="name"
+)
+validate_model_name = RegexValidator(
+    r"^[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?\Z",
+    _("A model's name has no line breaks, and no spaces around it."),
+    code="model_name",
 )
 validate_currency = RegexValidator(
-    r"^[A-Z]{3}$", _("Use a three-letter currency code such as USD or CNY."), code="currency"
+    r"^[A-Z]{3}\Z", _("Use a three-letter currency code such as USD or CNY."), code="currency"
 )
 
 
@@ -130,7 +135,12 @@ class ProviderModel(TrackedModel):
         AUDIO = "audio", _("Audio")
 
     provider = models.ForeignKey(Provider, models.PROTECT, related_name="models", verbose_name=_("provider"))
-    name = models.CharField(_("model name"), max_length=200, help_text=_("Exactly as the provider calls it."))
+    name = models.CharField(
+        _("model name"),
+        max_length=200,
+        validators=[validate_model_name],
+        help_text=_("Exactly as the provider calls it."),
+    )
     display_name = models.CharField(_("display name"), max_length=200, blank=True)
     context_length = models.PositiveIntegerField(_("context length"), null=True, blank=True, help_text=_("In tokens."))
     default_output_tokens = models.PositiveIntegerField(

@@ -34,8 +34,9 @@ class ChangeFollower:
         ids = sorted(newest)
         self._last = ids[-1] if ids else 0
         self._gaps = []
-        if ids and len(ids) < NEWEST_AT_START:
-            self._note_gap(1, ids[0] - 1)
+        if ids:
+            # As many again below the oldest that was looked at: a slow transaction may have drawn one of those.
+            self._note_gap(max(1, ids[0] - NEWEST_AT_START), ids[0] - 1)
         for below, above in pairwise(ids):
             self._note_gap(below + 1, above - 1)
 

@@ -11,7 +11,9 @@ from providers.models import Provider
 from smartrouter.lib.changes import TrackedModel, TrackedQuerySet
 
 validate_group_name = RegexValidator(
-    r"^[^\s,*]+$", _("A group's name has no spaces, commas or asterisks; auto:fast is a good one."), code="name"
+    r"^[^\s,*\x00-\x1f\x7f]+\Z",
+    _("A group's name has no spaces, commas or asterisks; auto:fast is a good one."),
+    code="name",
 )
 
 

@@ -5,7 +5,7 @@ import socket
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
@@ -24,6 +24,9 @@ def register_process(uid: UUID) -> None:
     """Enter this web process into the register. Raises StartRefused for a second one without a shared store."""
     host, folder = socket.gethostname(), str(settings.DATA_DIR)
     with transaction.atomic():
+        if connection.vendor == "postgresql":  # SQLite's writers take turns by themselves
+            with connection.cursor() as cursor:
+                cursor.execute("LOCK TABLE routing_webprocess IN EXCLUSIVE MODE")
         for other in WebProcess.objects.all():
             if is_dead(other, host):
                 other.delete()

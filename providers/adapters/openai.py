@@ -29,25 +29,11 @@ NAME_AT_MOST = 100
 WAIT_AT_MOST_S = 86_400.0
 
 # Another model; paid searches (xAI, DashScope); models inside the model (Groq); another upstream (LiteLLM proxies).
-_GUARDED_NAMES = [
-    "models",
-    "route",
-    "provider",
-    "plugins",
-    "preset",
-    "fallbacks",
-    "previous_response_id",
-    "search_parameters",
-    "enable_search",
-    "search_options",
-    "search_settings",
-    "compound_custom",
-    "api_base",
-    "base_url",
-    "api_key",
-    "model_list",
-    "user_config",
-]
+_GUARDED_NAMES = (
+    *("models", "route", "provider", "plugins", "preset", "fallbacks", "previous_response_id"),
+    *("search_parameters", "enable_search", "search_options", "search_settings", "compound_custom"),
+    *("api_base", "base_url", "api_key", "model_list", "user_config"),
+)
 GUARDED: Mapping[str, FieldRule] = {
     **{name: FieldRule(harmless=(False,)) for name in _GUARDED_NAMES},
     "web_search_options": FieldRule(),
