@@ -62,7 +62,8 @@ class JsonFormatter(logging.Formatter):
             line["exception"] = "".join(traceback.format_exception(*record.exc_info))
         try:
             text = orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
-        except TypeError:  # half a surrogate pair, an integer of more than 64 bits: seldom, and no reason to lose the line
+        except TypeError:
+            # Half a surrogate pair, an integer of more than 64 bits: seldom, and no reason to lose the line.
             text = json.dumps(line, default=str)
         return redact(text)
 

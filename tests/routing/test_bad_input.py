@@ -106,7 +106,7 @@ def test_a_model_whose_channels_are_all_off_is_503(stack: Stack, model: str) -> 
 
 
 BODIES: list[tuple[Any, str, str | None]] = [
-    (b"", "invalid_request", "model"),
+    (b"", "invalid_json", None),
     (b"hello", "invalid_json", None),
     (b"{", "invalid_json", None),
     (b'{"model": "m",}', "invalid_json", None),
