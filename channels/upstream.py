@@ -14,6 +14,7 @@ from smartrouter.lib.errors import ErrorClass, UpstreamError
 from smartrouter.lib.outbound import REQUEST_ARGUMENTS, is_refused
 from smartrouter.lib.sse import EventSplitter, EventTooLarge, data_of, event_of
 
+_DIRECT: Mapping[str, Any] = {"middlewares": ()}
 ERROR_BODY_AT_MOST = 64 * 1024
 ANSWER_AT_MOST = 64 * 1024 * 1024
 EVENT_AT_MOST = 16 * 1024 * 1024
@@ -40,13 +41,15 @@ async def send_request(
     Raises UpstreamError for everything else, with the connection given back.
     """
     channel = candidate.channel
+    # The session's middleware judges targets behind a proxy; without one it is a layer for nothing.
+    way = {"proxy": channel.proxy_url.reveal()} if channel.proxy_url else _DIRECT
     try:
         response = await session.post(
             channel.chat_url,
             data=aiohttp.BytesPayload(payload, content_type="application/json"),
             headers=headers,
             timeout=channel.timeout,
-            proxy=channel.proxy_url.reveal() if channel.proxy_url else None,
+            **way,
             **REQUEST_ARGUMENTS,
         )
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as e:
