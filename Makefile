@@ -19,7 +19,7 @@ run: $(RUN_STAMP) ## Set everything up and serve, until Ctrl-C
 	@exec $(BIN)/python manage.py serve
 
 test: $(TEST_STAMP) ## Set everything up and run the tests
-	@exec $(BIN)/python -m pytest
+	@exec $(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(TEST_STAMP) ## Lint, types, layers of imports, migrations, Django's checks
 	$(BIN)/ruff check .
