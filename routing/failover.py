@@ -48,6 +48,7 @@ class Plan:
         self._key: KeyRecord | None = None
         self._current: Candidate | None = None
         self._has_stayed = False
+        self._tried: frozenset[int] = frozenset()
         self.moves = 0
 
     def first(self) -> tuple[Candidate, KeyRecord | None]:
@@ -66,7 +67,9 @@ class Plan:
             self._key = self._keys.pop()
             return self._current, self._key, not is_free
         if self._waiting and (can_retry or self.moves < 2):
-            return *self._move(), self.moves > 2
+            candidate, key = self._move()
+            # Only the first move to a different channel is free.
+            return candidate, key, self.moves > 2 or candidate.channel.ref in self._tried
         if can_stay and error.is_unanswered:
             self._has_stayed = True
             return self._current, self._key, True
@@ -78,6 +81,8 @@ class Plan:
         return len(self._waiting)
 
     def _move(self) -> tuple[Candidate, KeyRecord | None]:
+        if self._current is not None:
+            self._tried |= {self._current.channel.ref}
         self._current = self._waiting.pop(0)
         self.moves += 1
         keys = self._current.channel.keys

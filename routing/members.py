@@ -16,9 +16,9 @@ Target = tuple[str, int]
 def offerings_by_member(members: Sequence[GroupMember]) -> dict[int, list[Offering]]:
     """The active offerings that each member (by primary key) stands for; a member that waits has an empty list.
 
-    A member's model is an offering's name, one of its aliases, or the provider's own name for the model, on the
-    member's channel or on any active channel of its provider. A member that waits for a name joins as soon as a
-    provider, or else a channel, of that name exists. Three queries at most, however many members.
+    A member's model is an offering's name or one of its aliases or, on a channel that has no such name, the provider's
+    own name for the model; on the member's channel or on any active channel of its provider. A member that waits for a
+    name joins as soon as a provider, or else a channel, of that name exists. Three queries at most, however many members.
     """
     targets = _targets_of(members)
     channels = {pk for what, pk in targets.values() if what == "channel"}
@@ -32,8 +32,13 @@ def offerings_by_member(members: Sequence[GroupMember]) -> dict[int, list[Offeri
             channel__provider__is_active=True,
             provider_model__is_active=True,
         ).select_related("channel", "provider_model")
-        for offering in rows:
-            for name in {offering.name, *offering.aliases, offering.provider_model.name}:
+        offerings = list(rows)
+        public = {(o.channel_id, name) for o in offerings for name in (o.name, *o.aliases)}
+        for offering in offerings:
+            names = {offering.name, *offering.aliases}
+            if (offering.channel_id, offering.provider_model.name) not in public:
+                names.add(offering.provider_model.name)
+            for name in names:
                 by_name[("channel", offering.channel_id), name].append(offering)
                 by_name[("provider", offering.channel.provider_id), name].append(offering)
     return {m.pk: by_name.get((targets[m.pk], m.model), []) if m.pk in targets else [] for m in members}

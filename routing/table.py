@@ -81,10 +81,12 @@ class RoutingTable:
         channels = self.rows["channels.channel"]
         return [c for c in self._named(model) if channels[c.channel.ref].provider == ref]
 
-    def _named(self, model: str) -> Iterable[Candidate]:
-        found = self.names.get(model)
-        own = self.names.get(OWN_NAME + model)
-        return {**(own or {}), **(found or {})}.values()
+    def _named(self, model: str) -> list[Candidate]:
+        """What is offered under a name or alias; on a channel that has no such name, under the provider's own name."""
+        found = list(self.names.get(model, {}).values())
+        named = {candidate.channel.ref for candidate in found}
+        own = self.names.get(OWN_NAME + model, {}).values()
+        return found + [candidate for candidate in own if candidate.channel.ref not in named]
 
     def _resolve_members(self, group: r.GroupRow) -> Iterable[Candidate]:
         members = [self.rows["routing.groupmember"][ref] for ref in self._children[MEMBERS, group.ref]]
