@@ -192,3 +192,23 @@ def test_a_chain_of_tenants_that_bites_its_tail_ends() -> None:
     table = t.table_of([("accounts.tenant", t.tenant(1, 2)), ("accounts.tenant", t.tenant(2, 1))])
 
     assert len(table.chain_of(1)) <= 64
+
+
+def test_a_member_means_the_public_name_and_the_providers_own_only_where_no_channel_has_that_name() -> None:
+    table = t.table_of(
+        [
+            ("providers.provider", t.provider(1)),
+            ("providers.providermodel", t.model(1, 1, name="fast")),
+            ("channels.channel", t.channel(1, 1)),
+            ("channels.channel", t.channel(2, 1)),
+            ("channels.offering", t.offering(1, 1, 1, name="fast")),
+            ("channels.offering", t.offering(2, 1, 1, name="other")),
+            ("channels.offering", t.offering(3, 2, 1, name="quick")),
+            ("routing.modelgroup", t.group(1)),
+            ("routing.groupmember", t.member(1, 1, provider=1, model="fast")),
+        ]
+    )
+
+    members = table.members_of(table.groups_by_name["auto:g1"])
+
+    assert sorted(candidate.ref for candidate in members) == [1, 3]
