@@ -18,8 +18,10 @@ help: ## List the targets
 run: $(RUN_STAMP) ## Set everything up and serve, until Ctrl-C
 	@exec $(BIN)/python manage.py serve
 
-test: $(TEST_STAMP) ## Set everything up and run the tests
-	@exec $(BIN)/python -m pytest -n 2 --dist loadfile
+test: $(TEST_STAMP) ## Set everything up and run the tests: on SQLite, then on PostgreSQL and Redis
+	@failed=0; for stores in embedded server; do \
+	  STORES=$$stores $(BIN)/python -m pytest -n 2 --dist loadfile || failed=1; \
+	done; exit $$failed
 
 check: $(TEST_STAMP) ## Lint, types, layers of imports, migrations, Django's checks
 	$(BIN)/ruff check .

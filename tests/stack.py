@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -24,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.simulator.harness import SimulatorProcess, simulator_process
+from tests.stores import ROOT, Stores
 
-ROOT = Path(__file__).resolve().parent.parent
 KEY = "rk_test_" + "k" * 40
 OTHER_KEY = "rk_other_" + "o" * 40
 
@@ -70,6 +69,7 @@ class Stack:
     env: dict[str, str]
     alpha: SimulatorProcess
     beta: SimulatorProcess
+    stores: Stores
     web: "subprocess.Popen[bytes] | None" = None
     processes: list["subprocess.Popen[bytes]"] = field(default_factory=list)
 
@@ -138,14 +138,11 @@ class Stack:
 
     def query(self, sql: str, *values: Any) -> list[dict[str, Any]]:
         """Rows of this stack's database."""
-        with sqlite3.connect(self.data / "smartrouter.sqlite3", timeout=20) as connection:
-            connection.row_factory = sqlite3.Row
-            return [dict(row) for row in connection.execute(sql, values)]
+        return self.stores.query(sql, *values)
 
     def execute(self, sql: str, *values: Any) -> None:
         """A statement behind everyone's back."""
-        with sqlite3.connect(self.data / "smartrouter.sqlite3", timeout=20) as connection:
-            connection.execute(sql, values)
+        self.stores.query(sql, *values)
 
     def rows(self) -> list[dict[str, Any]]:
         """The usage records, oldest first."""
@@ -158,10 +155,11 @@ def running_stack(document: dict[str, Any] | None = None, **env: str) -> Iterato
     with ExitStack() as stack, tempfile.TemporaryDirectory(prefix="smartrouter-stack-") as folder:
         alpha = stack.enter_context(simulator_process("alpha"))
         beta = stack.enter_context(simulator_process("beta"))
+        stores = Stores(Path(folder))
+        stack.callback(stores.drop)
         port = free_port()
-        settings = {**os.environ, "SMARTROUTER_DATA": folder, "PORT": str(port), "LOG_LEVEL": "INFO", **env}
-        made = Stack(Path(folder), port, settings, alpha, beta)
-        made.manage("migrate", "-v0")
+        ours = {"PORT": str(port), "LOG_LEVEL": "INFO"}
+        made = Stack(Path(folder), port, {**os.environ, **ours, **stores.env, **env}, alpha, beta, stores)
         made.apply(document or two_channels())
         made.start_web()
         try:

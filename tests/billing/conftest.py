@@ -1,9 +1,5 @@
-"""A spool, an ingester, and a database in a file for those that run as processes of their own."""
+"""A spool, an ingester, and a database for those that run as processes of their own."""
 
-import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +7,7 @@ import pytest
 
 from billing.ingest import Ingester
 from billing.spool import Spool
+from tests.stores import stores_of
 
 
 @pytest.fixture
@@ -38,21 +35,8 @@ def new_ingester(folder: Path) -> Callable[[], Ingester]:
     return lambda: Ingester(folder)
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of a migrated SQLite database, to be copied."""
-    data = tmp_path_factory.mktemp("template")
-    subprocess.run(
-        [sys.executable, "manage.py", "migrate", "billing", "--skip-checks", "-v0"],
-        env={**os.environ, "SMARTROUTER_DATA": str(data)},
-        check=True,
-        timeout=60,
-    )
-    return data / "smartrouter.sqlite3"
-
-
 @pytest.fixture
-def data(empty_database: Path, tmp_path: Path) -> Path:
+def data(tmp_path: Path) -> Path:
     """A data folder with an empty database of its own."""
-    shutil.copy(empty_database, tmp_path / "smartrouter.sqlite3")
+    stores_of(tmp_path)
     return tmp_path

@@ -4,13 +4,11 @@ import os
 import random
 import resource
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ import pytest
 from billing.spool import Spool
 from smartrouter.lib.clock import mint_uuid7
 from tests.billing.lines import checkpoint_line, close_line, open_line
+from tests.stores import stores_of
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -58,7 +57,7 @@ def start(data: Path) -> Iterator[Start]:
             [sys.executable, *args],
             env={
                 **os.environ,
-                "SMARTROUTER_DATA": str(data),
+                **stores_of(data).env,
                 "DJANGO_SETTINGS_MODULE": "smartrouter.settings",
                 "PYTHONPATH": os.getcwd(),
                 "LOG_LEVEL": "INFO",
@@ -84,6 +83,11 @@ def wait_for_event(process: subprocess.Popen[str], event: str) -> None:
     raise AssertionError(f"{event} was never logged")
 
 
+def stored_rows(data: Path) -> int:
+    count: int = query(data, "SELECT count(*) AS n FROM billing_usagerecord")[0][0]
+    return count
+
+
 def ingest_all(start: Start) -> str:
     process = start("manage.py", "ingest", "--once")
     out, log = process.communicate(timeout=100)
@@ -92,18 +96,19 @@ def ingest_all(start: Start) -> str:
 
 
 def query(data: Path, sql: str) -> list[tuple]:
-    with closing(sqlite3.connect(data / "smartrouter.sqlite3", timeout=20)) as database:
-        return database.execute(sql).fetchall()
+    return [tuple(row.values()) for row in stores_of(data).query(sql)]
 
 
 def assert_sums_are_right(data: Path) -> None:
-    names = "tenant, router_key, `group`, offering, provider, channel"
-    rows = f"""SELECT substr(admitted_at, 1, 13), {names}, sum(is_billable), count(*),
-        sum(status IN ('failed', 'cut', 'abandoned')), sum(prompt_tokens), sum(completion_tokens), sum(cached_tokens),
-        sum(coalesce(cost_nusd, 0)), sum(CASE WHEN is_billable THEN coalesce(charge_nusd, 0) ELSE 0 END)
+    names = 'tenant, router_key, "group", offering, provider, channel'
+    rows = f"""SELECT substr(CAST(admitted_at AS text), 1, 13) AS h, {names},
+        sum(CASE WHEN is_billable THEN 1 ELSE 0 END) AS requests, count(*) AS attempts,
+        sum(CASE WHEN status IN ('failed', 'cut', 'abandoned') THEN 1 ELSE 0 END) AS failures,
+        sum(prompt_tokens) AS prompt, sum(completion_tokens) AS completion, sum(cached_tokens) AS cached,
+        sum(coalesce(cost_nusd, 0)) AS cost, sum(CASE WHEN is_billable THEN coalesce(charge_nusd, 0) ELSE 0 END) AS charge
         FROM billing_usagerecord GROUP BY 1, 2, 3, 4, 5, 6, 7"""
-    hours = f"""SELECT substr(hour, 1, 13), {names}, requests, attempts, failures, prompt_tokens, completion_tokens,
-        cached_tokens, cost_nusd, charge_nusd FROM billing_usagehour"""
+    hours = f"""SELECT substr(CAST(hour AS text), 1, 13) AS h, {names}, requests, attempts, failures, prompt_tokens,
+        completion_tokens, cached_tokens, cost_nusd, charge_nusd FROM billing_usagehour"""
     assert sorted(query(data, rows)) == sorted(query(data, hours))
 
 
@@ -125,14 +130,18 @@ def fill_spool(data: Path, attempts: int, *, rotate_bytes: int = 8 * 1024 * 1024
 def test_ten_kills_in_the_middle_of_passes_store_each_attempt_once(data: Path, start: Start) -> None:
     ids: list[str] = []
     counts = []
-    for _ in range(10):
+    for number in range(10):
+        stored = stored_rows(data)
         ids += fill_spool(data, 2_000, rotate_bytes=300_000)
         ingester = start("manage.py", "ingest")
         wait_for_event(ingester, "ingester_leads")
-        time.sleep(random.uniform(0.05, 0.4))
+        until = time.monotonic() + 10
+        while number % 2 and stored_rows(data) == stored and time.monotonic() < until:
+            time.sleep(0.005)  # each second one dies between its transactions, the others wherever they are
+        time.sleep(random.uniform(0.0, 0.2))
         ingester.send_signal(signal.SIGKILL)
         ingester.wait()
-        counts.append(query(data, "SELECT count(*) FROM billing_usagerecord")[0][0])
+        counts.append(stored_rows(data))
 
     ingest_all(start)
 
@@ -230,6 +239,7 @@ def test_the_command_ends_on_sigterm_and_refuses_a_second_drain(data: Path, star
     assert len(query(data, "SELECT 1 FROM billing_usagerecord")) == len(ids)
 
 
+@pytest.mark.embedded
 def test_a_drain_without_a_database_says_so_in_one_sentence(data: Path, start: Start) -> None:
     fill_spool(data, 3)
     (data / "smartrouter.sqlite3").unlink()

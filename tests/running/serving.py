@@ -1,4 +1,7 @@
-"""The real `manage.py serve` as a process of its own, in a session of its own, so that whoever is left behind is found."""
+"""The real `manage.py serve` as a process of its own, in a session of its own, so that whoever is left behind is found.
+
+With STORES=server it gets what a server's operator sets: PostgreSQL, Redis, the secrets; and the demo, for its banner.
+"""
 
 import os
 import signal
@@ -9,8 +12,11 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.stores import IS_SERVER, ROOT, stores_of
+
 READY = "SmartRouter is ready"
+SECRETS = {"SECRET_KEY": "s" * 50, "ENCRYPTION_KEYS": "e" * 50, "KEY_PEPPER": "p" * 50}
+SERVER = {**SECRETS, "SIMULATOR": "true", "UPSTREAM_PRIVATE_NETWORKS": "127.0.0.0/8"}
 # What the tests' own process was given, and what a machine may have that ours has not.
 NOT_HANDED_ON = (
     "SECRET_KEY",
@@ -31,11 +37,13 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def environment(data: Path, **settings: str) -> dict[str, str]:
-    """The environment of a fresh machine, with free ports and this data folder."""
+def environment(data: Path, *, is_bare: bool = False, **settings: str) -> dict[str, str]:
+    """The environment of a fresh machine, with free ports and this data folder; is_bare: without servers in any case."""
     web, alpha, beta = free_ports(3)
     kept = {k: v for k, v in os.environ.items() if k not in NOT_HANDED_ON and not k.endswith("_API_KEY")}
     ours = {"SMARTROUTER_DATA": str(data), "PORT": str(web), "SIMULATOR_PORTS": f"{alpha},{beta}", "DRAIN_SECONDS": "3"}
+    if IS_SERVER and not is_bare:
+        ours |= SERVER | stores_of(data, is_migrated=False).env
     return {**kept, **ours, **settings}
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.running.serving import environment, free_ports, manage
+from tests.running.serving import SECRETS, environment, free_ports, manage
 
 Settings = Callable[[Path], dict[str, str]]
 
@@ -36,7 +36,6 @@ def always(**settings: str) -> Settings:
     return lambda folder: settings
 
 
-SECRETS = {"SECRET_KEY": "s" * 50, "ENCRYPTION_KEYS": "e" * 50, "KEY_PEPPER": "p" * 50}
 NOWHERE = f"postgres://user:canary-password@127.0.0.1:{free_ports(1)[0]}/db"
 
 CASES: dict[str, tuple[Settings, str]] = {
@@ -61,7 +60,7 @@ CASES: dict[str, tuple[Settings, str]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_a_start_that_cannot_be_is_one_sentence(case: str, tmp_path: Path) -> None:
     settings, sentence = CASES[case]
-    env = environment(tmp_path / "data", **settings(tmp_path))
+    env = environment(tmp_path / "data", is_bare=True, **settings(tmp_path))
 
     result = manage("serve", env=env)
 
@@ -75,7 +74,8 @@ def test_a_start_that_cannot_be_is_one_sentence(case: str, tmp_path: Path) -> No
 def test_a_taken_simulator_port_is_one_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        result = manage("serve", env=environment(tmp_path / "data", SIMULATOR_PORTS=f"{free_ports(1)[0]},{port}"))
+        ports = f"{free_ports(1)[0]},{port}"
+        result = manage("serve", env=environment(tmp_path / "data", is_bare=True, SIMULATOR_PORTS=ports))
 
     assert result.returncode == 2
     assert result.stdout == f"Port {port} is taken by another program. Set SIMULATOR_PORTS to free ports.\n"
@@ -89,7 +89,7 @@ def test_each_wrong_setting_is_a_sentence_of_its_own(tmp_path: Path) -> None:
         "UPSTREAM_PRIVATE_NETWORKS": "10.0.0.0/99",
     }
 
-    result = manage("serve", env=environment(tmp_path / "data", **wrong))
+    result = manage("serve", env=environment(tmp_path / "data", is_bare=True, **wrong))
 
     assert result.returncode == 2
     assert [line.partition(" is wrong: ")[0] for line in result.stdout.splitlines()] == sorted(wrong)

@@ -6,7 +6,6 @@ import re
 import shlex
 import shutil
 import signal
-import sqlite3
 import subprocess
 import urllib.parse
 import urllib.request
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.running.serving import Serving, free_ports, manage, wait_until
+from tests.stores import IS_SERVER, stores_of
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -78,11 +78,12 @@ def test_what_was_printed_once_stands_nowhere_in_the_data_folder(serving: Servin
 
     content = b"".join(path.read_bytes() for path in files)
 
-    assert data_of(serving) / "secrets.env" in files
+    assert IS_SERVER or data_of(serving) / "secrets.env" in files
     assert b"first-key" in content
     assert not [secret for secret in shown if secret.encode() in content]
 
 
+@pytest.mark.embedded
 def test_the_generated_secrets_are_ours_alone(serving: Serving) -> None:
     path = data_of(serving) / "secrets.env"
     text = path.read_text()
@@ -93,18 +94,18 @@ def test_the_generated_secrets_are_ours_alone(serving: Serving) -> None:
 
 
 def test_a_vendor_key_of_the_environment_became_a_channel(serving: Serving) -> None:
-    with sqlite3.connect(data_of(serving) / "smartrouter.sqlite3") as database:
-        channels = [name for (name,) in database.execute("select name from channels_channel order by name")]
-        (env_name,) = database.execute("select env_name from channels_channelkey where env_name != ''").fetchone()
+    query = stores_of(data_of(serving)).query
 
-    assert channels == ["demo-alpha", "demo-beta", "groq"]
-    assert env_name == "GROQ_API_KEY"
+    channels = query("SELECT name FROM channels_channel ORDER BY name")
+    keys = query("SELECT env_name FROM channels_channelkey WHERE env_name != ''")
+
+    assert [row["name"] for row in channels] == ["demo-alpha", "demo-beta", "groq"]
+    assert keys == [{"env_name": "GROQ_API_KEY"}]
 
 
 def test_the_celery_worker_does_what_is_sent(serving: Serving) -> None:
-    database = sqlite3.connect(data_of(serving) / "smartrouter.sqlite3", timeout=20)
-    with database:
-        database.execute("insert into routing_change (model, row, at) values ('old.row', '', '2020-01-01 00:00:00')")
+    query = stores_of(data_of(serving)).query
+    query("INSERT INTO routing_change (model, row, at) VALUES ('old.row', '', '2020-01-01 00:00:00')")
 
     sent = subprocess.run(
         [shutil.which("celery", path=os.path.dirname(serving.process.args[0])), "-A", "smartrouter.celery", "call",
@@ -113,10 +114,8 @@ def test_the_celery_worker_does_what_is_sent(serving: Serving) -> None:
     )  # fmt: skip
 
     assert sent.returncode == 0, sent.stderr
-    left = "select count(*) from routing_change where model = 'old.row'"
-    assert wait_until(lambda: database.execute(left).fetchone() == (0,), within_s=20)
-    assert database.execute("select count(*) from routing_change").fetchone()[0] > 0
-    database.close()
+    assert wait_until(lambda: not query("SELECT id FROM routing_change WHERE model = 'old.row'"), within_s=20)
+    assert query("SELECT id FROM routing_change")
 
 
 def test_a_second_serve_on_the_same_data_folder_names_the_first(serving: Serving) -> None:
@@ -137,6 +136,7 @@ def test_a_taken_port_is_one_sentence(serving: Serving, tmp_path: Path) -> None:
     assert len(result.stdout.splitlines()) == 1
 
 
+@pytest.mark.embedded
 def test_a_second_web_process_without_redis_refuses(serving: Serving) -> None:
     result = manage("web", env={**serving.env, "PORT": str(free_ports(1)[0]), "LOG_LEVEL": "ERROR"})
 

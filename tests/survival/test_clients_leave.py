@@ -32,8 +32,9 @@ from tests.survival.traffic import (
 
 pytestmark = pytest.mark.slow
 
+PACE_MS = 20
 OFFERS = {
-    "stream": ("sim-fast!ok:pace_ms=20,chunks=500",),
+    "stream": (f"sim-fast!ok:pace_ms={PACE_MS},chunks=500",),
     "plain": ("sim-fast!ok:pace_ms=50,chunks=40",),  # 2 s
     "quick": ("sim-smart",),
     "flood": ("sim-smart", "sim-fast"),
@@ -118,7 +119,8 @@ def test_the_upstream_of_a_stream_is_cut_within_a_second_and_the_row_says_what_c
         off.append(row["completion_tokens"] - entry["completion_tokens"])
     print(f"\nupstreams noticed after {max(noticed) * 1000:.0f} ms at most; rows off by {sorted(Counter(off).items())}")
     assert max(noticed) < 1.0
-    assert set(off) <= {-1, 0, 1}
+    # What an upstream wrote while the word that its client had left was on its way was read by nobody.
+    assert -1 - max(noticed) * 1000 / PACE_MS <= min(off) <= max(off) <= 1
 
 
 async def leave_plain(session: aiohttp.ClientSession, stack: Stack) -> None:

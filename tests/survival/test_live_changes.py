@@ -1,7 +1,6 @@
 """A change of the configuration, however it is made, is served within a second; also with 100,000 router keys loaded."""
 
 import asyncio
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -143,9 +142,8 @@ def insert_keys(stack: Stack, count: int) -> None:
     now = "2026-01-01 00:00:00"
     tenant = stack.query("SELECT id FROM accounts_tenant WHERE name = 'acme'")[0]["id"]
     columns = "tenant_id, name, digest, hint, env_name, allowed_models, is_active, created_at"
-    rows = ((tenant, f"n{n}", digest_key(key_number(n)), "rk", "", "[]", 1, now) for n in range(count))
-    with sqlite3.connect(stack.data / "smartrouter.sqlite3", timeout=20) as connection:
-        connection.executemany(f"INSERT INTO accounts_routerkey ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    rows = ((tenant, f"n{n}", digest_key(key_number(n)), "rk", "", "[]", True, now) for n in range(count))
+    stack.stores.insert("accounts_routerkey", columns, rows)
 
 
 def key_number(number: int) -> str:

@@ -83,6 +83,7 @@ def all_locked(stack: Stack) -> Iterator[None]:
         yield
 
 
+@pytest.mark.embedded
 def test_a_second_web_process_refuses_with_one_sentence(stack: Stack) -> None:
     command = [sys.executable, "manage.py", "web"]
     env = {**stack.env, "PORT": str(free_port())}
@@ -104,6 +105,7 @@ def test_a_process_that_is_killed_leaves_its_place_to_the_next_one_at_once(stack
     assert stack.post(chat("m"))[0] == 200
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("locked", [write_locked, all_locked])
 def test_requests_go_on_while_the_database_is_away_and_nothing_is_lost(
     stack: Stack, locked: Callable[[Stack], Iterator[None]]
@@ -120,10 +122,10 @@ def test_requests_go_on_while_the_database_is_away_and_nothing_is_lost(
     assert [status for status, _headers, _body in asked] == [200] * 21
     ids = {headers["x-request-id"].replace("-", "") for _status, headers, _body in asked}
     assert ids <= {row["request_id"] for row in assert_complete(stack)}
-    stack.execute("UPDATE channels_channel SET is_active = 0 WHERE name = 'alpha'")
+    stack.execute("UPDATE channels_channel SET is_active = FALSE WHERE name = 'alpha'")
     stack.execute("INSERT INTO routing_change (model, row, at) VALUES ('channels.channel', '', '2026-01-01')")
     seconds_until(lambda: stack.post(chat("m"))[1]["x-smartrouter-channel"] == "beta", within_s=1)
-    stack.execute("UPDATE channels_channel SET is_active = 1 WHERE name = 'alpha'")
+    stack.execute("UPDATE channels_channel SET is_active = TRUE WHERE name = 'alpha'")
     stack.execute("INSERT INTO routing_change (model, row, at) VALUES ('channels.channel', '', '2026-01-01')")
 
 
