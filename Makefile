@@ -1,6 +1,6 @@
 # Python 3.11 or newer and make are all that a machine needs; the rest goes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help run test check doctor clean
+.PHONY: help run test check bench doctor clean
 SHELL := /bin/sh
 
 BIN := .venv/bin
@@ -31,6 +31,13 @@ check: $(TEST_STAMP) ## Lint, types, layers of imports, migrations, Django's che
 	@mkdir -p .venv/check
 	$(THROW_AWAY) $(BIN)/python manage.py makemigrations --check --dry-run
 	$(THROW_AWAY) $(BIN)/python manage.py check
+
+bench: $(TEST_STAMP) ## Measure what a request costs, beside a plain proxy; ARGS=--quick, --help ...
+	@exec $(BIN)/python -m tests.bench $(ARGS)
+
+messages: $(TEST_STAMP) ## Bring the catalogue of translations up to date and compile it
+	@mkdir -p .venv/check
+	@$(THROW_AWAY) $(BIN)/python manage.py messages
 
 doctor: $(RUN_STAMP) ## Look at settings, database, spool, clock and channels, and say what to do
 	@exec $(BIN)/python manage.py doctor
