@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from django.utils.translation import gettext as _
 
 from providers.models import ExchangeRate, Provider, ProviderModel
-from smartrouter.configfile.apply_prices import apply_prices
+from smartrouter.configfile.apply_prices import apply_prices, shown_moment
 from smartrouter.configfile.parsing import Entry
 from smartrouter.configfile.places import Place
-from smartrouter.configfile.rows import Run, save_row, take_renamed
+from smartrouter.configfile.rows import Run, save_row, take_renamed, tried
 from smartrouter.configfile.schema import ExchangeRateSpec, ModelSpec, ProviderSpec
 
 
@@ -36,11 +36,11 @@ def apply_models(run: Run, entries: Sequence[Entry[ModelSpec]]) -> None:
     for entry in entries:
         spec, place = entry.spec, entry.place
         with run.entry("models", f"{spec.provider}/{spec.model}"):
-            provider = run.find("providers", run.providers, spec.provider, place.at("provider"))
             name = (spec.provider, spec.model)
             old = (spec.provider, spec.was) if spec.was else None
-            row = take_renamed(run.models, name, old, place) or ProviderModel(provider=provider)
+            row = take_renamed(run.models, name, old, place) or ProviderModel()
             values = {
+                "provider": tried(run.find, "providers", run.providers, spec.provider, place.at("provider")),
                 "name": spec.model,
                 "display_name": spec.display_name,
                 "context_length": spec.context_length,
@@ -74,17 +74,14 @@ def apply_exchange_rates(run: Run, entries: Sequence[Entry[ExchangeRateSpec]]) -
         spec, place = entry.spec, entry.place
         with run.entry("exchange_rates", spec.currency):
             past = [row for row in history if row.currency == spec.currency]
-            if spec.effective_from is None:
-                begun = [row for row in past if row.effective_from <= run.now]
-                row = max(begun, key=lambda row: row.effective_from, default=None)
-                if row is not None and row.usd == spec.usd:
-                    continue
-                row = ExchangeRate(effective_from=run.now)
-            else:
-                moment = spec.effective_from.at
-                row = next((old for old in past if old.effective_from == moment), None)
-                row = row or ExchangeRate(effective_from=moment)
-            label = _("%(currency)s from %(moment)s") % {
-                "currency": spec.currency, "moment": f"{row.effective_from:%Y-%m-%d %H:%M}",
-            }  # fmt: skip
-            save_row(run, row, {"currency": spec.currency, "usd": spec.usd}, place, label=label)
+            begun = [old for old in past if spec.effective_from is None and old.effective_from <= run.now]
+            in_force = max(begun, key=lambda old: old.effective_from, default=None)
+            if in_force is not None and in_force.usd == spec.usd:
+                continue
+            moment = spec.effective_from.at if spec.effective_from else run.now
+            found = [old for old in past if old.effective_from == moment]
+            row = found[0] if found else ExchangeRate(effective_from=moment)
+            since = shown_moment(row.effective_from, spec.effective_from)
+            label = _("%(name)s from %(moment)s") % {"name": spec.currency, "moment": since}
+            values = {"currency": spec.currency, "usd": spec.usd}
+            save_row(run, row, values, place, label=label, follows=in_force)

@@ -10,7 +10,7 @@ from providers.models import Provider
 from routing.models import GroupMember, ModelGroup
 from smartrouter.configfile.parsing import Entry
 from smartrouter.configfile.places import Place
-from smartrouter.configfile.report import ConfigError, Line
+from smartrouter.configfile.report import Action, ConfigError
 from smartrouter.configfile.rows import Run, save_row, take_renamed
 from smartrouter.configfile.schema import MemberSpec, ModelGroupSpec
 
@@ -68,7 +68,7 @@ def _apply_members(
             save_row(run, row, values, where, label=f"{group.name}: {name}/{spec.model}")
             _warn_if_unserved(run, target, spec.model, where, offered)
     for row in rows:
-        run.report.removed.append(Line(str(row._meta.verbose_name), f"{group.name}: {row}"))
+        run.note(row, Action.REMOVED, f"{group.name}: {row}")
         row.delete()
 
 
@@ -82,7 +82,7 @@ def _target_of(run: Run, spec: MemberSpec, place: Place) -> Target:
     else:
         name = spec.provider or ""
         block, found = "providers", run.providers.get(name) or run.channels.get(name)
-    if found is None and (block, name) in run.refused:
+    if found is None and run.is_refused(block, name):
         raise ConfigError([])
     return found or name
 
@@ -115,13 +115,7 @@ def _offered_names() -> set[tuple[str, int, str]]:
 
 def _warn_if_unserved(run: Run, target: Target, model: str, place: Place, offered: set[tuple[str, int, str]]) -> None:
     if isinstance(target, str):
-        run.report.warnings.append(
-            place.says(_("There is no provider or channel “%s” yet; the member waits for it.") % target)
-        )
+        run.warn(place.says(_("There is no provider or channel “%s” yet; the member waits for it.") % target))
     elif (type(target).__name__, target.pk, model) not in offered:
-        run.report.warnings.append(
-            place.says(
-                _("No channel offers “%(model)s” through “%(target)s” yet; the member waits for it.")
-                % {"model": model, "target": target.name}
-            )
-        )
+        said = _("No channel offers “%(model)s” through “%(target)s” yet; the member waits for it.")
+        run.warn(place.says(said % {"model": model, "target": target.name}))

@@ -1,6 +1,6 @@
 """Worker side. Dated prices of provider models and of offerings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -13,8 +13,8 @@ from providers.prices import SORTS, check_tiers, check_windows
 from smartrouter.configfile.parsing import refuse_doubled
 from smartrouter.configfile.places import Place
 from smartrouter.configfile.report import ConfigError
-from smartrouter.configfile.rows import Run, save_row
-from smartrouter.configfile.schema import ModelSpec, OfferingSpec, PriceSpec
+from smartrouter.configfile.rows import Refused, Run, save_row
+from smartrouter.configfile.schema import ModelSpec, Moment, OfferingSpec, PriceSpec
 
 
 def apply_prices(run: Run, owner: ProviderModel | Offering, spec: ModelSpec | OfferingSpec, place: Place) -> None:
@@ -26,7 +26,7 @@ def apply_prices(run: Run, owner: ProviderModel | Offering, spec: ModelSpec | Of
     if spec.price is not None and spec.prices is not None:
         raise ConfigError([place.at("price").says(_("Give either price or prices."))])
     given = [(price, place.at("prices", index)) for index, price in enumerate(spec.prices or [])]
-    if undated := [where for price, where in given if price.effective_from is None]:
+    if undated := [where.at("effective_from") for price, where in given if price.effective_from is None]:
         raise ConfigError([where.says(_("“%s” is missing.") % "effective_from") for where in undated])
     if spec.price is not None:
         given = [(spec.price, place.at("price"))]
@@ -42,10 +42,11 @@ def apply_prices(run: Run, owner: ProviderModel | Offering, spec: ModelSpec | Of
 def _apply_price(
     run: Run, owner: ProviderModel | Offering, history: Sequence[DatedRates], spec: PriceSpec, place: Place
 ) -> None:
+    follows = None
     if spec.effective_from is None:
         row = _in_force(history, run.now)
         if row is not None and not _is_same_price(row, spec):
-            row = None  # a price in force is history: a new one takes over
+            follows, row = row, None  # a price in force is history: a new one takes over
     else:
         row = next((old for old in history if old.effective_from == spec.effective_from.at), None)
     if row is None:
@@ -58,11 +59,33 @@ def _apply_price(
     values: dict[str, Any] = {}
     if row._state.adding or not _is_same_price(row, spec):
         values = {name: getattr(spec, name) for name in ("currency", *SORTS)}
-        values |= {"tiers": _with_text_prices(spec.tiers), "windows": _with_text_prices(spec.windows)}
+        values["tiers"] = _checked(spec.tiers, check_tiers, place.at("tiers"))
+        values["windows"] = _checked(spec.windows, check_windows, place.at("windows"))
     if spec.source or spec.effective_from:
         values["source"] = spec.source
-    label = owner.name if isinstance(owner, ProviderModel) else str(owner)
-    save_row(run, row, values, place, label=f"{label} {row.effective_from:%Y-%m-%d %H:%M}")
+    above = owner.provider if isinstance(owner, ProviderModel) else owner.channel
+    since = shown_moment(row.effective_from, spec.effective_from)
+    label = _("%(name)s from %(moment)s") % {"name": f"{above.name}/{owner.name}", "moment": since}
+    save_row(run, row, values, place, label=label, follows=follows)
+
+
+def shown_moment(at: datetime, given: Moment | None) -> str:
+    """A date, or the words for the moment of this apply, which a preview cannot know."""
+    return _("now") if given is None else f"{at:%Y-%m-%d %H:%M}"
+
+
+def _checked(
+    entries: Sequence[Mapping[str, Any]], check: Callable[[Any], Any], place: Place
+) -> list[dict[str, Any]] | Refused:
+    """The tiers or windows as the column keeps them; each wrong one is named, not only their list."""
+    values = _with_text_prices(entries)
+    problems = []
+    for index, value in enumerate(values):
+        try:
+            check([value])
+        except ValueError as e:
+            problems.append(place.at(index).says(e))
+    return Refused(tuple(problems)) if problems else values
 
 
 def _in_force(history: Sequence[DatedRates], now: datetime) -> DatedRates | None:

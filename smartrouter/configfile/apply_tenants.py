@@ -9,9 +9,10 @@ from smartrouter.accounts.models import Membership, RouterKey, Tenant, User
 from smartrouter.configfile.parsing import Entry, refuse_doubled
 from smartrouter.configfile.places import Place
 from smartrouter.configfile.report import ConfigError
-from smartrouter.configfile.rows import Run, save_row, take_renamed
+from smartrouter.configfile.rows import Refused, Run, save_row, take_renamed, tried
 from smartrouter.configfile.schema import RouterKeySpec, TenantSpec, UserSpec
 from smartrouter.configfile.secrets import read_router_key
+from smartrouter.configfile.showing import printable
 
 _ABOUT_A_USER = ("email", "first_name", "last_name")
 
@@ -43,7 +44,7 @@ def _parents_first(run: Run, entries: Sequence[Entry[TenantSpec]]) -> list[Entry
         ready = [entry for entry in waiting.values() if entry.spec.parent not in waiting]
         if not ready:
             for entry in waiting.values():
-                run.errors.append(entry.place.at("parent").says(_("A tenant cannot be below itself.")))
+                run.problems.append(entry.place.at("parent").says(_("A tenant cannot be below itself.")))
                 run.refused.add(("tenants", entry.spec.name))
             break
         for entry in ready:
@@ -52,18 +53,21 @@ def _parents_first(run: Run, entries: Sequence[Entry[TenantSpec]]) -> list[Entry
 
 
 def _apply_tenant(run: Run, spec: TenantSpec, place: Place) -> None:
-    parent = run.find("tenants", run.tenants, spec.parent, place.at("parent")) if spec.parent else None
     row = take_renamed(run.tenants, spec.name, spec.was, place) or Tenant()
     values = {
         "name": spec.name,
         "display_name": spec.display_name,
         "kind": spec.kind,
-        "parent": parent,
+        "parent": tried(_parent, run, spec.parent, place.at("parent")),
         "timezone": spec.timezone,
         "is_active": spec.active,
         "can_see_channels": spec.can_see_channels,
     }
     run.tenants[spec.name] = save_row(run, row, values, place, label=spec.name)
+
+
+def _parent(run: Run, name: str | None, place: Place) -> Tenant | None:
+    return run.find("tenants", run.tenants, name, place) if name else None
 
 
 def _apply_members(
@@ -120,22 +124,26 @@ def _apply_router_keys(run: Run, tenant: Tenant, entry: Entry[TenantSpec], users
             row = take_renamed(rows, spec.name, spec.was, place) or RouterKey(tenant=tenant)
             values = {
                 "name": spec.name,
-                **_key_values(row, spec, place),
+                **_key_values(run, row, spec, place),
                 "allowed_models": spec.models,
-                "owner": _owner(run, spec.owner, place, users),
+                "owner": tried(_owner, run, spec.owner, place, users),
                 "is_active": spec.active,
                 "expires_at": spec.expires_at.at if spec.expires_at else None,
             }
             rows[spec.name] = save_row(run, row, values, place, label=f"{tenant.name}/{spec.name}")
+            run.key_places[rows[spec.name].pk] = place
 
 
-def _key_values(row: RouterKey, spec: RouterKeySpec, place: Place) -> dict[str, Any]:
-    """The columns that come from the key; none where an existing key keeps its own. Raises ConfigError."""
+def _key_values(run: Run, row: RouterKey, spec: RouterKeySpec, place: Place) -> dict[str, Any]:
+    """The columns that come from the key; none where an existing key keeps its own."""
     if spec.key is None:
-        if row._state.adding:
-            raise ConfigError([place.says(_("A new router key needs its key: env:NAME, digest:… or the key itself."))])
-        return {}
-    given = read_router_key(spec.key, spec.hint, place.at("key"))
+        said = _("A new router key needs its key: env:NAME, digest:… or the key itself.")
+        return {"digest": Refused((place.at("key").says(said),))} if row._state.adding else {}
+    given = tried(read_router_key, spec.key, spec.hint, place.at("key"))
+    if isinstance(given, Refused):
+        return {"digest": given}
+    if taken := _taken(run, row, given.digest, place.at("key")):
+        return {"digest": taken}
     values: dict[str, Any] = {"digest": given.digest, "env_name": given.env_name}
     if given.hint is not None:
         values["hint"] = given.hint
@@ -144,13 +152,22 @@ def _key_values(row: RouterKey, spec: RouterKeySpec, place: Place) -> dict[str, 
     return values
 
 
+def _taken(run: Run, row: RouterKey, digest: str, place: Place) -> Refused | None:
+    """What to say where another router key is the same key already; None where it is not."""
+    other = RouterKey.objects.filter(digest=digest).exclude(pk=row.pk).select_related("tenant").first()
+    if row.digest == digest or other is None:
+        return None
+    said = _("This key is there already, as the router key “%s”.") % printable(str(other))
+    if other.pk in run.key_places:
+        said = _("This key is there twice; first at %s.") % run.key_places[other.pk]
+    return Refused((place.says(said),))
+
+
 def _owner(run: Run, username: str | None, place: Place, users: dict[str, User]) -> User | None:
     if username is None:
         return None
     if username not in users:
         place = place.at("owner")
         users[username] = save_row(run, _new_user(), {"username": username}, place, label=username)
-        run.report.warnings.append(
-            place.says(_("The user “%s” did not exist and was created without a password.") % username)
-        )
+        run.warn(place.says(_("The user “%s” did not exist and was created without a password.") % username))
     return users[username]

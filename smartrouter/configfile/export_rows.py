@@ -15,6 +15,7 @@ from providers.prices import SORTS
 from routing.models import GroupMember, ModelGroup
 from smartrouter.accounts.models import RouterKey, Tenant
 from smartrouter.configfile.apply_channels import default_key_name
+from smartrouter.configfile.places import Place
 from smartrouter.configfile.report import ConfigError
 from smartrouter.configfile.schema import (
     ChannelSpec,
@@ -166,9 +167,8 @@ def _opened(row: Channel, field: str) -> Any:
 
 
 def _cannot_open(name: str, field: str) -> ConfigError:
-    return ConfigError(
-        [_("ENCRYPTION_KEYS do not open the %(field)s of the channel %(name)s.") % {"field": field, "name": name}]
-    )
+    said = _("ENCRYPTION_KEYS do not open the %(field)s of the channel %(name)s.") % {"field": field, "name": name}
+    return ConfigError([Place("export").says(said)])
 
 
 def _channel_key(channel: Channel, row: ChannelKey, index: int) -> Fields | str:

@@ -1,18 +1,17 @@
 """Worker side. From plain data to entries: every field of the right type, every name once, every error placed."""
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import msgspec
 from django.utils.translation import gettext as _
 
-from smartrouter.configfile.places import Place
+from smartrouter.configfile.checking import form_problems, unknown_field
+from smartrouter.configfile.places import Place, Problem
 from smartrouter.configfile.report import ConfigError
 from smartrouter.configfile.schema import (
     BLOCKS,
-    LATER,
     ChannelSpec,
     ExchangeRateSpec,
     ModelGroupSpec,
@@ -36,65 +35,71 @@ class Entry(Generic[S]):
 
 @dataclass(slots=True)
 class Configuration:
-    """The entries of all files, block by block."""
+    """The entries of all files that are right in their form, block by block, and what is wrong with the others.
 
-    providers: list[Entry[ProviderSpec]]
-    models: list[Entry[ModelSpec]]
-    exchange_rates: list[Entry[ExchangeRateSpec]]
-    tenants: list[Entry[TenantSpec]]
-    channels: list[Entry[ChannelSpec]]
-    model_groups: list[Entry[ModelGroupSpec]]
+    given: where each block stands that is a list, if only an empty one. refused: the (block, name) of entries that are
+    left out; the name is "" where it is not known either.
+    """
 
-
-# How msgspec says it (0.22), and where: "Expected `str`, got `int` - at `$.keys[0].name`", "... - at `key` in `$.x`".
-_WHERE = re.compile(r"^(?P<what>.*?)(?: - at (?:`key` in )?`\$(?P<path>.*)`)?$", re.DOTALL)
-_PART = re.compile(r"\.(\w+)|\[(\d+)\]")
-_UNKNOWN = re.compile(r"^Object contains unknown field `(.*)`$", re.DOTALL)
-_FIELD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,40}")
-_MISSING = re.compile(r"^Object missing required field `(.*)`$")
-_EXPECTED = re.compile(r"^Expected `([^`]*)`, got `([^`]*)`$")
+    providers: list[Entry[ProviderSpec]] = field(default_factory=list)
+    models: list[Entry[ModelSpec]] = field(default_factory=list)
+    exchange_rates: list[Entry[ExchangeRateSpec]] = field(default_factory=list)
+    tenants: list[Entry[TenantSpec]] = field(default_factory=list)
+    channels: list[Entry[ChannelSpec]] = field(default_factory=list)
+    model_groups: list[Entry[ModelGroupSpec]] = field(default_factory=list)
+    given: dict[str, Place] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    refused: set[tuple[str, str]] = field(default_factory=set)
 
 
 def parse(documents: Iterable[tuple[Any, Place]]) -> Configuration:
-    """The entries of the documents, merged. Raises ConfigError with everything that is wrong with their form."""
-    errors: list[str] = []
-    blocks: dict[str, list[Entry[Any]]] = {name: [] for name in BLOCKS}
+    """The entries of the documents, merged."""
+    found = Configuration()
     for document, place in documents:
         if not isinstance(document, Mapping):
-            errors.append(place.says(_("The document must be a mapping of blocks: %s.") % ", ".join(BLOCKS)))
+            said = _("The document must be a mapping of blocks: %s.") % ", ".join(BLOCKS)
+            found.problems.append(place.says(said))
             continue
         for name, content in document.items():
             if name in BLOCKS:
-                blocks[name] += _parse_block(name, content, place.at(name), errors)
+                _parse_block(found, name, content, place.at(name))
             else:
-                errors.append(_unknown(str(name), place, BLOCKS))
-    for name, entries in blocks.items():
-        errors += _doubled([(_identity(entry.spec), entry.place) for entry in entries])
-        errors += _renamed_away(entries) if name != "exchange_rates" else []
-    if errors:
-        raise ConfigError(errors)
-    return Configuration(**blocks)
+                found.problems.append(unknown_field(name, place, BLOCKS))
+    for name in BLOCKS:
+        _refuse_unclear(found, name)
+    return found
 
 
-def _doubled(named: Sequence[tuple[Any, Place]]) -> list[str]:
-    """One message for each place whose name stood before."""
+def _refuse_unclear(found: Configuration, block: str) -> None:
+    """Leave out the entries whose name stood before, or that are renamed from a name that another entry has."""
+    entries: list[Entry[Any]] = getattr(found, block)
+    problems = _doubled([(_identity(entry.spec), entry.place) for entry in entries])
+    problems += _renamed_away(entries) if block != "exchange_rates" else []
+    places = {(problem.place.number, problem.place.path[:2]) for problem in problems}
+    left_out = [entry for entry in entries if (entry.place.number, entry.place.path) in places]
+    found.problems += problems
+    found.refused |= {(block, getattr(entry.spec, "name", "")) for entry in left_out}
+    setattr(found, block, [entry for entry in entries if entry not in left_out])
+
+
+def _doubled(named: Sequence[tuple[Any, Place]]) -> list[Problem]:
+    """One problem for each place whose name stood before."""
     first: dict[Any, Place] = {}
-    errors = []
+    problems = []
     for name, place in named:
         if name in first:
             shown = "/".join(map(str, name)) if isinstance(name, tuple) else name
-            errors.append(
-                place.says(_("“%(name)s” is there twice; first at %(place)s.") % {"name": shown, "place": first[name]})
-            )
+            said = _("“%(name)s” is there twice; first at %(place)s.") % {"name": shown, "place": first[name]}
+            problems.append(place.says(said))
         first.setdefault(name, place)
-    return errors
+    return problems
 
 
 def refuse_doubled(named: Sequence[tuple[Any, Place]]) -> None:
     """Raise ConfigError where a name stands twice."""
-    errors = _doubled(named)
-    if errors:
-        raise ConfigError(errors)
+    problems = _doubled(named)
+    if problems:
+        raise ConfigError(problems)
 
 
 def _identity(spec: Any) -> Any:
@@ -105,30 +110,38 @@ def _identity(spec: Any) -> Any:
     return spec.name
 
 
-def _renamed_away(entries: Sequence[Entry[Any]]) -> list[str]:
+def _renamed_away(entries: Sequence[Entry[Any]]) -> list[Problem]:
     """A `was` that is the name of another entry: whether it is renamed or kept would depend on the order."""
     names = {_identity(entry.spec) for entry in entries}
-    errors = []
+    problems = []
     for entry in entries:
         spec = entry.spec
         old = (spec.provider, spec.was) if isinstance(spec, ModelSpec) else spec.was
         if spec.was and old != _identity(spec) and old in names:
-            errors.append(entry.place.at("was").says(_("“%s” is also an entry of its own; choose one.") % spec.was))
-    return errors
+            said = _("“%s” is also an entry of its own; choose one.") % spec.was
+            problems.append(entry.place.at("was").says(said))
+    return problems
 
 
-def _parse_block(name: str, content: Any, place: Place, errors: list[str]) -> list[Entry[Any]]:
+def _parse_block(found: Configuration, name: str, content: Any, place: Place) -> None:
     if content is None:
-        return []
+        return
     if name == "model_groups" and isinstance(content, Mapping):  # the older form
         items = [(place.at(str(key)), _named(key, value)) for key, value in content.items()]
     elif isinstance(content, list):
         items = [(place.at(index), value) for index, value in enumerate(content)]
     else:
-        errors.append(place.says(_("Write a list here.")))
-        return []
-    entries = [_parse_entry(BLOCKS[name], value, where, errors) for where, value in items]
-    return [entry for entry in entries if entry is not None]
+        found.problems.append(place.says(_("Write a list here.")))
+        found.refused.add((name, ""))
+        return
+    found.given.setdefault(name, place)
+    for where, value in items:
+        data = written_out(BLOCKS[name], value)
+        if problems := list(form_problems(BLOCKS[name], data, where)):
+            found.problems += problems
+            found.refused.add((name, _name_of(data)))
+        else:
+            getattr(found, name).append(Entry(msgspec.convert(data, BLOCKS[name], dec_hook=decode), where))
 
 
 def _named(name: Any, value: Any) -> Any:
@@ -138,101 +151,18 @@ def _named(name: Any, value: Any) -> Any:
     return {"name": name, **value} if isinstance(value, Mapping) else value
 
 
-def _parse_entry(kind: type[Spec], data: Any, place: Place, errors: list[str]) -> Entry[Any] | None:
-    """The entry; None where its form is wrong. Unknown fields are noted one after the other and left out."""
-    data = _written_out(kind, data)
-    while True:
-        try:
-            return Entry(msgspec.convert(data, kind, dec_hook=decode), place)
-        except msgspec.ValidationError as e:
-            what, path = _read_error(e)
-            unknown = _UNKNOWN.match(what)
-            if not unknown:
-                errors.append(place.at(*path).says(_in_words(what)))
-                return None
-            errors.append(_unknown(unknown[1], place.at(*path), _known_fields(kind, path)))
-            data = _without(data, (*path, unknown[1]))
-
-
-def _written_out(kind: type[Spec], data: Any) -> Any:
+def written_out(kind: type[Spec], data: Any) -> Any:
     """A channel whose keys and models are objects where the file has plain text."""
     if kind is not ChannelSpec or not isinstance(data, Mapping):
         return data
     data = dict(data)
-    for name, field in (("keys", "key"), ("models", "model")):
+    for name, field_name in (("keys", "key"), ("models", "model")):
         if isinstance(data.get(name), list):
-            data[name] = [{field: item} if isinstance(item, str) else item for item in data[name]]
+            data[name] = [{field_name: item} if isinstance(item, str) else item for item in data[name]]
     return data
 
 
-def _read_error(error: msgspec.ValidationError) -> tuple[str, tuple[str | int, ...]]:
-    found = _WHERE.match(str(error))
-    assert found is not None  # the pattern takes any text
-    parts = _PART.findall(found["path"] or "")
-    return found["what"], tuple(name or int(index) for name, index in parts)
-
-
-def _unknown(name: str, place: Place, known: Iterable[str]) -> str:
-    if name in LATER:
-        return place.at(name).says(LATER[name])
-    if not _FIELD.fullmatch(name):  # {key:secret} is a field called "key:secret", which must not be shown
-        return place.says(_("There is a field whose name is none; is a space missing after its colon?"))
-    return place.at(name).says(_("There is no such field; there are: %s.") % ", ".join(known))
-
-
-def _known_fields(kind: Any, path: Sequence[str | int]) -> tuple[str, ...]:
-    """The fields of the entry below kind at the path."""
-    for part in path:
-        if isinstance(part, str):
-            info = msgspec.inspect.type_info(kind)
-            assert isinstance(info, msgspec.inspect.StructType)
-            kind = _struct_in(next(field.type for field in info.fields if field.name == part))
-    fields: tuple[str, ...] = kind.__struct_fields__
-    return fields
-
-
-def _struct_in(info: msgspec.inspect.Type) -> Any:
-    """The Struct inside an optional one or a list of them."""
-    if isinstance(info, msgspec.inspect.StructType):
-        return info.cls
-    if isinstance(info, msgspec.inspect.ListType):
-        return _struct_in(info.item_type)
-    assert isinstance(info, msgspec.inspect.UnionType)
-    return _struct_in(next(t for t in info.types if not isinstance(t, msgspec.inspect.NoneType)))
-
-
-def _without(data: Any, path: Sequence[str | int]) -> Any:
-    """A copy of the data without what stands at the path; the original may be shared by aliases."""
-    head, rest = path[0], path[1:]
-    if isinstance(data, list):
-        return [_without(item, rest) if index == head else item for index, item in enumerate(data)]
-    if rest:
-        return {**data, head: _without(data[head], rest)}
-    return {key: value for key, value in data.items() if key != head}
-
-
-def _type_names() -> dict[str, str]:
-    return {
-        "str": _("text"),
-        "int": _("a whole number"),
-        "float": _("a number"),
-        "decimal": _("a number"),
-        "Decimal": _("a number"),
-        "bool": _("true or false"),
-        "null": _("nothing"),
-        "array": _("a list"),
-        "object": _("a mapping"),
-    }
-
-
-def _in_words(what: str) -> str:
-    missing = _MISSING.match(what)
-    if missing:
-        return _("“%s” is missing.") % missing[1]
-    expected = _EXPECTED.match(what)
-    if expected:
-        say: Callable[[str], str] = lambda text: _(" or ").join(  # noqa: E731
-            _type_names().get(part, part) for part in text.split(" | ") if part != "null" or text == "null"
-        )
-        return _("Expected %(expected)s, found %(found)s.") % {"expected": say(expected[1]), "found": say(expected[2])}
-    return what
+def _name_of(data: Any) -> str:
+    """The name by which other entries may refer to this one; empty where it has none."""
+    name = data.get("name") if isinstance(data, Mapping) else None
+    return name if isinstance(name, str) else ""

@@ -1,25 +1,27 @@
 """Worker side. Writing rows: only what differs, checked by the model's own rules, noted in the report."""
 
-import json
-import math
-from collections.abc import Iterator, Mapping
+import difflib
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
-from django.db import DatabaseError, models
+from django.db import DatabaseError
+from django.db.models import Field, Model
 from django.utils.translation import gettext as _
 
 from channels.models import Channel
 from providers.models import Provider, ProviderModel
 from smartrouter.accounts.models import Tenant
-from smartrouter.configfile.places import Place
-from smartrouter.configfile.report import ConfigError, Line, Report
+from smartrouter.configfile.cleaning import number_problem, row_problems, same
+from smartrouter.configfile.places import Place, Problem
+from smartrouter.configfile.report import Action, ConfigError, FieldChange, Line, Report
+from smartrouter.configfile.showing import changes_of, fields_of, printable
 
-M = TypeVar("M", bound=models.Model)
+M = TypeVar("M", bound=Model)
+T = TypeVar("T")
+P = ParamSpec("P")
 
 # The document's word for a column that has another name in the database.
 FIELD_NAMES: Mapping[str, str] = {
@@ -37,13 +39,34 @@ FIELD_NAMES: Mapping[str, str] = {
     "total_timeout_s": "timeouts.total_s",
 }
 
-
-# SQLite keeps decimals as floats, which are exact so far.
-DIGITS_AT_MOST = 15
+# The block that a model's rows are reported under.
+BLOCK_OF: Mapping[str, str] = {
+    "provider": "providers",
+    "providermodel": "models",
+    "modelprice": "models",
+    "exchangerate": "exchange_rates",
+    "tenant": "tenants",
+    "routerkey": "tenants",
+    "user": "tenants",
+    "membership": "tenants",
+    "channel": "channels",
+    "channelkey": "channels",
+    "offering": "channels",
+    "offeringprice": "channels",
+    "modelgroup": "model_groups",
+    "groupmember": "model_groups",
+}
 
 
 class Stop(Exception):
     """The database refused a row: nothing more can be tried in this transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Stands for a value that could not be read, until its row is looked at."""
+
+    problems: tuple[Problem, ...]
 
 
 @dataclass(slots=True)
@@ -52,12 +75,14 @@ class Run:
 
     now: datetime
     report: Report = field(default_factory=Report)
-    errors: list[str] = field(default_factory=list)
-    refused: set[tuple[str, str]] = field(default_factory=set)  # entries by (block, name) that are in errors already
+    problems: list[Problem] = field(default_factory=list)
+    # Entries by (block, name) that are in problems already; with an empty name: any of the block.
+    refused: set[tuple[str, str]] = field(default_factory=set)
     providers: dict[str, Provider] = field(default_factory=dict)
     models: dict[tuple[str, str], ProviderModel] = field(default_factory=dict)
     tenants: dict[str, Tenant] = field(default_factory=dict)
     channels: dict[str, Channel] = field(default_factory=dict)
+    key_places: dict[int, Place] = field(default_factory=dict)  # where the router keys of the files stand, by id
 
     @contextmanager
     def entry(self, block: str = "", name: str = "") -> Iterator[None]:
@@ -65,18 +90,46 @@ class Run:
         try:
             yield
         except ConfigError as e:
-            self.errors += e.messages
-            self.refused.add((block, name))
+            self.problems += e.problems
+            if block:
+                self.refused.add((block, name))
+
+    def is_refused(self, block: str, name: str) -> bool:
+        """Whether the entry of that name may be missing only because it is wrong itself."""
+        return (block, name) in self.refused or (block, "") in self.refused
 
     def find(self, block: str, rows: Mapping[str, M], name: str, place: Place) -> M:
-        """The row that the place names. Raises ConfigError, without a message where the entry itself was refused."""
+        """The row that the place names. Raises ConfigError, without a problem where the entry itself was refused."""
         row = rows.get(name)
         if row is None:
-            known = (block, name) in self.refused
-            raise ConfigError([] if known else [place.says(_("There is no “%(name)s” in %(block)s.") % {
-                "name": name, "block": block,
-            })])  # fmt: skip
+            raise ConfigError([] if self.is_refused(block, name) else [place.says(not_there(block, rows, name))])
         return row
+
+    def note(self, row: Model, action: Action, label: str, fields: Any = (), was: str = "") -> None:
+        """Put what happened to the row into the report."""
+        assert row._meta.model_name is not None
+        block, kind = BLOCK_OF[row._meta.model_name], str(row._meta.verbose_name)
+        self.report.lines.append(Line(action, block, kind, label, tuple(fields), was))
+
+    def warn(self, problem: Problem) -> None:
+        self.report.warnings.append(str(problem))
+
+
+def not_there(block: str, rows: Mapping[str, Any], name: str) -> str:
+    """The sentence for a name that nothing has, with the nearest that something has."""
+    near = difflib.get_close_matches(name, rows, 1)
+    if near:
+        said = _("There is no “%(name)s” in %(block)s; did you mean “%(near)s”?")
+        return said % {"name": printable(name), "block": block, "near": near[0]}
+    return _("There is no “%(name)s” in %(block)s.") % {"name": printable(name), "block": block}
+
+
+def tried(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Refused:
+    """What the call returns; a Refused, for save_row, where it raises ConfigError: other fields are still looked at."""
+    try:
+        return call(*args, **kwargs)
+    except ConfigError as e:
+        return Refused(tuple(e.problems))
 
 
 def take_renamed(rows: dict[Any, M], name: Any, was: Any, place: Place) -> M | None:
@@ -92,98 +145,107 @@ def take_renamed(rows: dict[Any, M], name: Any, was: Any, place: Place) -> M | N
 
 
 def save_row(
-    run: Run, row: M, values: Mapping[str, Any], place: Place, *, label: str, spelled: Mapping[str, str] | None = None
+    run: Run,
+    row: M,
+    values: Mapping[str, Any],
+    place: Place,
+    *,
+    label: str,
+    spelled: Mapping[str, str] | None = None,
+    follows: Model | None = None,
 ) -> M:
-    """The row with these values, saved if that changes anything. Raises ConfigError where the model refuses them."""
+    """The row with these values, saved and noted if that changes anything.
+
+    follows: the row that a new one takes over from, which stays. Raises ConfigError with everything that the model
+    refuses, and with the problems of each Refused among the values.
+    """
     spelled = {**FIELD_NAMES, **(spelled or {})}
     columns = {name: _field(row, name).attname for name in values}
     is_new = row._state.adding
     before = {} if is_new else {name: getattr(row, column) for name, column in columns.items()}
-    for name, value in values.items():
-        if problem := _number_problem(value):
-            raise ConfigError([place.at(*spelled.get(name, name).split(".")).says(problem)])
-        setattr(row, name, value)
-    if not is_new and not _differing(row, columns, before):
+    problems = _set_values(row, values, place, spelled)
+    if not problems and not is_new and not _differing(row, columns, before):
         return row
-    try:
-        row.full_clean()
-    except ValidationError as e:
-        raise ConfigError(list(_messages(row, e, place, spelled))) from e
+    wrong = [name for name, value in values.items() if isinstance(value, Refused) or number_problem(value)]
+    problems += row_problems(row, place, spelled, wrong)
+    if wrong or problems:
+        raise ConfigError(problems)
     changed = _differing(row, columns, before)  # again: clean() may have brought a value back to what was there
     if not is_new and not changed:
         return row
-    try:
-        row.save()
-    except DatabaseError as e:
-        run.errors.append(place.says(_("The database refused this entry (%s).") % type(e).__name__))
-        raise Stop from e
-    kind = str(row._meta.verbose_name)
+    _write(run, place, row.save)
     if is_new:
-        run.report.added.append(Line(kind, label))
+        run.note(row, Action.ADDED, label, fields_of(row, values, spelled, follows))
     else:
-        names = dict.fromkeys(spelled.get(name, name) for name in changed)
-        run.report.changed.append(Line(kind, label, tuple(names)))
+        _note_change(run, row, {name: _readable(row, name, before[name]) for name in changed}, label, spelled)
     return row
 
 
-def _number_problem(value: Any) -> str:
-    """What is wrong with a number that the columns would change in silence; empty for none."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return _("This number is too large.")
-    if isinstance(value, Decimal):
-        if not value.is_finite():
-            return _("This is not a number.")
-        if len(value.normalize().as_tuple().digits) > DIGITS_AT_MOST:
-            return _("This number has more than %d digits.") % DIGITS_AT_MOST
-    return ""
+def switch_off(run: Run, row: Model, place: Place, label: str) -> None:
+    """Switch the row off, if it is on, and note it. Nothing else of it is checked: it may be older than a rule."""
+    switch(run, row, place, label, on=False)
 
 
-def _field(row: models.Model, name: str) -> models.Field:
+def switch(run: Run, row: Any, place: Place, label: str, *, on: bool) -> None:
+    """Bring is_active to that value and note it, if that changes anything."""
+    if row.is_active is on:
+        return
+    row.is_active = on
+    _write(run, place, lambda: row.save(update_fields=["is_active"]))
+    change = FieldChange("active", str(not on).lower(), str(on).lower())
+    run.note(row, Action.CHANGED if on else Action.SWITCHED_OFF, label, [change] if on else ())
+
+
+def _write(run: Run, place: Place, save: Callable[[], None]) -> None:
+    try:
+        save()
+    except DatabaseError as e:
+        run.problems.append(place.says(_("The database refused this entry (%s).") % type(e).__name__))
+        raise Stop from e
+
+
+def _set_values(row: Model, values: Mapping[str, Any], place: Place, spelled: Mapping[str, str]) -> list[Problem]:
+    """Set what can be set; what is wrong with the rest."""
+    problems: list[Problem] = []
+    for name, value in values.items():
+        if isinstance(value, Refused):
+            problems += value.problems
+        elif said := number_problem(value):
+            problems.append(place.at(*spelled.get(name, name).split(".")).says(said))
+        else:
+            setattr(row, name, value)
+    return problems
+
+
+def _note_change(run: Run, row: Model, old: Mapping[str, Any], label: str, spelled: Mapping[str, str]) -> None:
+    """Note a change under what matters most of it: that the row is off now, that it has another name, or the rest."""
+    action, names = Action.CHANGED, dict.fromkeys(old)
+    was = old.get("name", "") if row._meta.model_name != "groupmember" else ""
+    if was:
+        action = Action.RENAMED
+        names.pop("name")
+    if old.get("is_active") is True:
+        action = Action.SWITCHED_OFF
+        names.pop("is_active")
+    run.note(row, action, label, changes_of(row, old, names, spelled), was)
+
+
+def _readable(row: Model, name: str, old: Any) -> Any:
+    """An old value as it can be shown: the row instead of its id."""
+    column = _field(row, name)
+    if old is None or not column.is_relation:
+        return old
+    assert isinstance(column.related_model, type)
+    return column.related_model._base_manager.filter(pk=old).first()
+
+
+def _field(row: Model, name: str) -> "Field[Any, Any]":
     found = row._meta.get_field(name)
-    assert isinstance(found, models.Field)  # no reverse relation is ever written
+    assert isinstance(found, Field)  # no reverse relation is ever written
     return found
 
 
-def _differing(row: models.Model, columns: Mapping[str, str], before: Mapping[str, Any]) -> list[str]:
+def _differing(row: Model, columns: Mapping[str, str], before: Mapping[str, Any]) -> list[str]:
     return [
         name for name, column in columns.items() if name not in before or not same(before[name], getattr(row, column))
     ]
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two values are equal; true is not 1, also inside lists and objects."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same, one, other))
-    return bool(one == other)
-
-
-def _messages(row: models.Model, error: ValidationError, place: Place, spelled: Mapping[str, str]) -> Iterator[str]:
-    for name, problems in error.error_dict.items():
-        where = place if name == NON_FIELD_ERRORS else place.at(*spelled.get(name, name).split("."))
-        for problem in problems:
-            if problem.code == "invalid_choice":
-                choices = _field(row, name).flatchoices
-                yield where.says(_("Use one of: %s.") % ", ".join(str(value) for value, _label in choices))
-            else:
-                yield from (where.says(message) for message in problem.messages)
-
-
-def as_json(value: Any, place: Place) -> Any:
-    """The value as JSON columns keep it: exact numbers become floats. Raises ConfigError where JSON has no form."""
-    if isinstance(value, Decimal):
-        value = float(value)
-    if isinstance(value, dict):
-        return {key: as_json(item, place.at(str(key))) for key, item in value.items()}
-    if isinstance(value, list):
-        return [as_json(item, place.at(index)) for index, item in enumerate(value)]
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ConfigError([place.says(_("This number is too large."))])
-    try:
-        json.dumps(value)
-    except TypeError as e:
-        raise ConfigError([place.says(_("This value has no form in JSON."))]) from e
-    return value

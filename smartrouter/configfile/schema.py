@@ -205,6 +205,18 @@ BLOCKS: dict[str, type[Spec]] = {
     "model_groups": ModelGroupSpec,
 }
 
+# Every word that may be a key of the document.
+_PARTS: tuple[type[Spec], ...] = (
+    RouterKeySpec,
+    UserSpec,
+    ChannelKeySpec,
+    OfferingSpec,
+    PriceSpec,
+    TimeoutsSpec,
+    MemberSpec,
+)
+WORDS = frozenset(BLOCKS).union(*(spec.__struct_fields__ for spec in (*BLOCKS.values(), *_PARTS)))
+
 _LIMIT = gettext_lazy(
     "Limits and budgets are not known to this version yet, and nothing would enforce them; remove it."
 )

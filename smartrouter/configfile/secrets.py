@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from smartrouter.accounts.keys import check_token, digest_of, hint_of
 from smartrouter.configfile.places import Place
@@ -17,6 +18,9 @@ from smartrouter.lib.sealing import SealBroken, Secret, seal, unseal
 # Sealed values of a document belong to no row; this stands where a row's uid would.
 _SEALED_FOR = "export"
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+# The names that a message repeats: what stands after env: may be the secret itself by mistake.
+_USUAL_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
+_UNSET = gettext_lazy("The environment variable that is named here is not set.")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -80,7 +84,8 @@ def _from_environment(name: str, place: Place) -> Secret:
         raise ConfigError([place.says(_("After env: comes the name of an environment variable."))])
     value = os.environ.get(name, "").strip()
     if not value:
-        raise ConfigError([place.says(_("The environment variable %s is not set.") % name)])
+        said = _("The environment variable %s is not set.") % name
+        raise ConfigError([place.says(said if _USUAL_NAME.fullmatch(name) else _UNSET)])
     return Secret(value)
 
 

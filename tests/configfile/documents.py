@@ -9,6 +9,8 @@ from typing import Any
 
 from django.apps import apps
 
+from tests.stores import stores_of
+
 ROOT = Path(__file__).resolve().parents[2]
 OPENAI_KEY = "sk-openai-0123456789abcdefghij"
 LITERAL_KEY = "sk-literal-abcdefghij0123456789"
@@ -160,11 +162,11 @@ def everything_stored() -> dict[str, list[dict[str, Any]]]:
 
 
 def manage(data: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """manage.py in a process and a database of its own; the tests' secrets unless given others."""
+    """manage.py in a process and a migrated database of its own; the tests' secrets unless given others."""
     return subprocess.run(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
-        env={**os.environ, **ENVIRONMENT, "SMARTROUTER_DATA": str(data), "LOG_LEVEL": "DEBUG", **environment},
+        env={**os.environ, **ENVIRONMENT, **stores_of(data).env, "LOG_LEVEL": "DEBUG", **environment},
         capture_output=True,
         text=True,
         timeout=60,

@@ -9,7 +9,8 @@ from django.utils.timezone import now
 from channels.models import ChannelKey, Offering
 from providers.models import ExchangeRate, ModelPrice
 from routing.models import GroupMember, ModelGroup
-from tests.configfile.applying import apply, lines
+from smartrouter.configfile.report import Action
+from tests.configfile.applying import apply, lines, of
 
 pytestmark = pytest.mark.django_db
 
@@ -22,7 +23,8 @@ channels: [{name: c, provider: p, keys: [aaaa-1, bbbb-2], models: [m1, m2]}]
 
     report = apply("channels: [{name: c, provider: p, keys: [aaaa-1], models: [m2]}]")
 
-    assert lines(report) == ([], ["channel key c/key-2 (active)", "offering c/m1 (active)"], [])
+    assert lines(report) == ([], [], [])
+    assert of(report, Action.SWITCHED_OFF) == ["channel key c/key-2", "offering c/m1"]
     assert [(k.name, k.is_active) for k in ChannelKey.objects.all()] == [("default", True), ("key-2", False)]
     assert [(o.name, o.is_active) for o in Offering.objects.all()] == [("m1", False), ("m2", True)]
 
@@ -90,7 +92,7 @@ def test_an_undated_price_adds_to_the_history_only_when_it_differs() -> None:
     same = apply(head + model % "0.150")
     other = apply(head + model % "0.16")
 
-    assert same.is_unchanged and len(other.added) == 1
+    assert same.is_unchanged and of(other, Action.ADDED) == ["model price p/m from now"]
     newest, oldest = ModelPrice.objects.all()
     assert (oldest.pk, oldest.input, newest.input) == (first.pk, Decimal("0.15"), Decimal("0.16"))
     assert newest.effective_from > oldest.effective_from
@@ -114,7 +116,9 @@ def test_a_dated_price_is_corrected_in_place() -> None:
         head + "models: [{provider: p, model: m, prices: [{effective_from: 2026-01-01, input: 1, output: 3}]}]"
     )
 
-    assert [line.fields for line in report.changed] == [("output",)]
+    assert [(str(line), *map(str, line.fields)) for line in report.lines] == [
+        ("model price p/m from 2026-01-01 00:00 (output)", "output: 2 -> 3")
+    ]
     assert ModelPrice.objects.get().output == 3
 
 

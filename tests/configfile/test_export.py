@@ -2,7 +2,6 @@
 
 import base64
 import re
-import shutil
 from decimal import Decimal
 from pathlib import Path
 
@@ -43,22 +42,13 @@ def apply(text: str) -> None:
     apply_document(read_text(text, "f.yml")[0])
 
 
-@pytest.fixture(scope="module")
-def empty_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with an empty database, to be copied."""
-    data = tmp_path_factory.mktemp("empty")
-    done = manage(data, "migrate", "-v0")
-    assert done.returncode == 0, done.stderr
-    return data
-
-
 @pytest.mark.django_db
-def test_an_export_applied_to_an_empty_database_gives_the_same_configuration(tmp_path: Path, empty_data: Path) -> None:
+def test_an_export_applied_to_an_empty_database_gives_the_same_configuration(tmp_path: Path) -> None:
     apply(EVERYTHING)
     text = export_document()
     first, second = tmp_path / "first.yml", tmp_path / "second.yml"
     first.write_text(text)
-    data = shutil.copytree(empty_data, tmp_path / "data")
+    data = tmp_path / "data"
 
     applied = manage(data, "config", "apply", str(first))
     exported = manage(data, "config", "export", str(second))
@@ -75,11 +65,11 @@ def test_an_export_applied_to_an_empty_database_gives_the_same_configuration(tmp
 
 
 @pytest.mark.django_db
-def test_an_export_does_not_open_with_other_encryption_keys(tmp_path: Path, empty_data: Path) -> None:
+def test_an_export_does_not_open_with_other_encryption_keys(tmp_path: Path) -> None:
     apply(EVERYTHING)
     path = tmp_path / "export.yml"
     path.write_text(export_document())
-    data = shutil.copytree(empty_data, tmp_path / "data")
+    data = tmp_path / "data"
 
     applied = manage(data, "config", "apply", str(path), ENCRYPTION_KEYS="other-encryption-key-0123")
 
