@@ -41,6 +41,7 @@ class RequestFacts:
     prompt_tokens: int  # our estimate
     end_user: str = ""
     client_request_id: str = ""
+    session_id: str | None = None
 
 
 @dataclass(slots=True)
@@ -100,6 +101,7 @@ class AttemptAccount:
             cost_nusd=charge,
             charge_nusd=charge,
             price=self._snapshot(facts.prompt_tokens),
+            session_id=facts.session_id,
         )
 
     def checkpoint_line(self, completion_tokens: int) -> CheckpointLine:

@@ -39,6 +39,8 @@ class UsageRecord(models.Model):
     router_key_ref = models.BigIntegerField()
     end_user = models.CharField(_("end user"), max_length=256, blank=True)
     client_request_id = models.CharField(_("client's request id"), max_length=128, blank=True)
+    # Null for most: then no index holds the row, and processes of an older version write what they always wrote.
+    session_id = models.CharField(_("session id"), max_length=128, null=True, blank=True)
     # what
     requested_model = models.CharField(_("requested model"), max_length=200)
     group = models.CharField(_("model group"), max_length=100, blank=True)
@@ -80,6 +82,15 @@ class UsageRecord(models.Model):
             models.Index(fields=["request_id"], name="usage_by_request"),
             models.Index(fields=["tenant", "-attempt_id"], name="usage_of_tenant_newest"),
             models.Index(fields=["channel", "-attempt_id"], name="usage_of_channel_newest"),
+            models.Index(
+                fields=["session_id", "-attempt_id"],
+                name="usage_of_session_newest",
+                condition=models.Q(session_id__isnull=False),
+            ),
+            # What read_seeds() and read_late() of session_rows go by.
+            models.Index(
+                fields=["attempt_id"], name="usage_with_session", condition=models.Q(session_id__isnull=False)
+            ),
         ]
 
     def __str__(self) -> str:

@@ -8,6 +8,7 @@ from channels.records import Candidate
 from channels.upstream import EventStream
 from routing.plane import Plane
 from routing.resolve import Caller
+from smartrouter.lib.counters.keeper import Noted
 
 
 @dataclass(slots=True)
@@ -33,6 +34,7 @@ class Call:
     has_left: bool = False
     attempt_began: float = 0.0
     account: AttemptAccount | None = None
+    in_session: Noted | None = None  # its charge, on its way into its session
     log: dict[str, Any] = field(default_factory=dict)
 
     @property

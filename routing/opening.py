@@ -5,10 +5,13 @@ import uuid
 
 from django.conf import settings
 
+from billing.session_rows import SessionRows
+from billing.sessions import SessionCosts
 from billing.spool import Spool
 from routing.live import LiveTable
 from routing.plane import Plane, current_plane, set_plane
 from routing.table import RoutingTable
+from smartrouter.lib.counters import open_store
 from smartrouter.lib.logs import skip_unused_facts
 from smartrouter.lib.outbound import open_session
 
@@ -27,15 +30,20 @@ async def open_plane() -> None:
         spool.close()
         raise
     _live = live
+    store = open_store(settings.REDIS_URL)
     plane = Plane(
         table=table,
         session=open_session(settings.UPSTREAM_PRIVATE_NETWORKS),
         spool=spool,
+        store=store,
+        sessions=SessionCosts(store, SessionRows()),
         is_database_up=lambda: live.is_database_up,
+        are_jobs_alive=lambda: live.are_jobs_alive,
         request_timeout_s=settings.REQUEST_TIMEOUT_SECONDS,
         drain_s=settings.DRAIN_SECONDS,
     )
     plane.watch_spool()
+    plane.sessions.start()
     set_plane(plane)
     settle_in()
 

@@ -9,8 +9,10 @@ from typing import Protocol
 import aiohttp
 from django.utils.translation import gettext as _
 
+from billing.sessions import SessionCosts
 from billing.spool import Spool
 from routing.table import RoutingTable
+from smartrouter.lib.counters import CounterStore
 from smartrouter.lib.errors import RouterError
 
 # Plain answers whose client has left are read to their end, so that they are billed exactly: so many at once, so long.
@@ -45,16 +47,25 @@ class Plane:
     table: RoutingTable
     session: aiohttp.ClientSession
     spool: Spool
+    store: CounterStore
+    sessions: SessionCosts
     is_database_up: Callable[[], bool]
+    are_jobs_alive: Callable[[], bool]
     request_timeout_s: float
     drain_s: float
     random: Random = field(default_factory=Random)
     retries: RetryBudget = field(default_factory=RetryBudget)
     exchanges: set[Ending] = field(default_factory=set)
     left: int = 0
+    is_leaving: bool = False  # still serves, and says at /health/ready that others should be asked
     is_draining: bool = False
     _deadline: asyncio.TimerHandle | None = None
     _spool_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether something is away without which requests are served all the same: database, Redis, or the jobs."""
+        return not (self.is_database_up() and self.store.is_up and self.are_jobs_alive())
 
     def watch_spool(self) -> None:
         """From now on, try every second to write what the disk has refused: the next request may be long in coming."""
@@ -83,6 +94,8 @@ class Plane:
             if not self.exchanges:
                 break
             await asyncio.sleep(0.02)
+        await self.sessions.close()
+        await self.store.close()
         await self.session.close()
         self.spool.close()
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from billing.attempts import AnswerFacts
 from billing.spool import SpoolError
@@ -48,6 +49,7 @@ def settle(
     refuses is kept and tried again."""
     line = answer.account.close_line(status, usage, answer=facts, error=error)
     call.plane.spool.append(line, keep=True)
+    call.in_session = call.plane.sessions.note(call.facts, line.charge_nusd)
     call.log.update(
         outcome=status,
         prompt_tokens=usage.prompt_tokens,
@@ -130,9 +132,11 @@ class StreamRelay:
             following = await self._read(now, total_at)
         if scanner.error is not None:
             error = error_in(self.channel, scanner.error)
-            raise error or UpstreamError(ErrorClass.TRANSIENT, "the upstream reported an error", 200)
+            raise error or UpstreamError(ErrorClass.TRANSIENT, gettext_noop("the upstream reported an error"), 200)
         if not scanner.is_done:
-            raise UpstreamError(ErrorClass.TRANSIENT, "the stream ended before its end was announced", 200)
+            raise UpstreamError(
+                ErrorClass.TRANSIENT, gettext_noop("the stream ended before its end was announced"), 200
+            )
         usage = self._settle("ok")
         await self._send(scanner.last_events(usage, wants_usage=self.call.wants_usage), more=False)
         await self._drop_tail()
@@ -161,7 +165,9 @@ class StreamRelay:
                 return None
         except TimeoutError as e:
             is_idle = idle_at < total_at
-            message = f"no event for {self.channel.idle_s:.3g} s" if is_idle else "the answer took too long"
+            message = (
+                gettext_noop("no event came for too long") if is_idle else gettext_noop("the answer took too long")
+            )
             kind = ErrorClass.TRANSIENT if is_idle else ErrorClass.GARBAGE
             raise UpstreamError(kind, message, 200, timed_out=True) from e
 

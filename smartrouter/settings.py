@@ -14,12 +14,16 @@ from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.functional import Promise
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
+from smartrouter.lib.counters.url import check_redis_url
+from smartrouter.lib.language import ENGLISH, read_language
 from smartrouter.lib.outbound.address import AddressPolicy
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-SETTINGS_PROBLEMS: list[tuple[str, str]] = []
+SETTINGS_PROBLEMS: list[tuple[str, str | Promise]] = []
 
 environ.Env.read_env(BASE_DIR / ".env")
 DATA_DIR = Path(os.environ.get("SMARTROUTER_DATA") or BASE_DIR / "data").absolute()
@@ -42,7 +46,8 @@ def read(name: str, cast: Callable[[str], Any], default: Any) -> Any:
         return cast(text)
     except (ValueError, KeyError, TypeError, ImproperlyConfigured) as e:
         # The value itself may be a secret (a database password): only its name and the reason are kept.
-        SETTINGS_PROBLEMS.append((name, str(e).replace(text, "...")))
+        reason = e.args[0] if e.args else ""
+        SETTINGS_PROBLEMS.append((name, reason if isinstance(reason, Promise) else str(e).replace(text, "...")))
         return default
 
 
@@ -59,7 +64,7 @@ def read_bool(text: str) -> bool:
         return True
     if lowered in ("0", "false", "no", "off"):
         return False
-    raise ValueError("use true or false")
+    raise ValueError(_("use true or false"))
 
 
 def between(low: float, high: float, kind: type = int) -> Callable[[str], Any]:
@@ -69,9 +74,9 @@ def between(low: float, high: float, kind: type = int) -> Callable[[str], Any]:
         try:
             number = kind(text)
         except ValueError as e:
-            raise ValueError("use a number") from e
+            raise ValueError(_("use a number")) from e
         if not low <= number <= high:
-            raise ValueError(f"use a number from {low} to {high}")
+            raise ValueError(format_lazy(_("use a number from {low} to {high}"), low=low, high=high))
         return number
 
     return cast
@@ -82,7 +87,7 @@ def one_of(*names: str) -> Callable[[str], str]:
 
     def cast(text: str) -> str:
         if text.upper() not in names:
-            raise ValueError(f"use one of {', '.join(names)}")
+            raise ValueError(format_lazy(_("use one of {names}"), names=", ".join(names)))
         return text.upper()
 
     return cast
@@ -91,7 +96,7 @@ def one_of(*names: str) -> Callable[[str], str]:
 def read_timezone(text: str) -> str:
     """The name of an IANA time zone."""
     if text not in zoneinfo.available_timezones():
-        raise ValueError("use a name such as UTC, Europe/Berlin or Asia/Shanghai")
+        raise ValueError(_("use a name such as UTC, Europe/Berlin or Asia/Shanghai"))
     return text
 
 
@@ -99,7 +104,7 @@ def read_ports(text: str) -> list[int]:
     """Two different ports."""
     ports = [between(1, 65535)(part.strip()) for part in text.split(",")]
     if len(set(ports)) != 2 or len(ports) != 2:
-        raise ValueError("use two different ports such as 9101,9102")
+        raise ValueError(_("use two different ports such as 9101,9102"))
     return ports
 
 
@@ -111,12 +116,12 @@ def read_database(text: str) -> dict[str, Any]:
             config = environ.Env.db_url_config(text)
     except ValueError as e:
         # The reason may quote a piece of the password: it is left out.
-        raise ValueError("it is not a URL; special characters in the password are written as %XX") from e
+        raise ValueError(_("it is not a URL; special characters in the password are written as %XX")) from e
     engine = config.get("ENGINE", "")
     if engine not in ("django.db.backends.sqlite3", "django.db.backends.postgresql"):
-        raise ValueError("use sqlite:///PATH or postgres://USER:PASSWORD@HOST:PORT/NAME")
+        raise ValueError(_("use sqlite:///PATH or postgres://USER:PASSWORD@HOST:PORT/NAME"))
     if not config.get("NAME"):
-        raise ValueError("the database has no name")
+        raise ValueError(_("the database has no name"))
     return dict(config)
 
 
@@ -142,7 +147,7 @@ if not SECRET_KEY:
     SECRET_KEY = secrets.token_urlsafe(50)
 
 # --- stores
-REDIS_URL = env.str("REDIS_URL", "")
+REDIS_URL = read("REDIS_URL", check_redis_url, "")
 _SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(DATA_DIR / "smartrouter.sqlite3")}
 DATABASES = {"default": read("DATABASE_URL", read_database, _SQLITE)}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
@@ -156,12 +161,16 @@ else:
     DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 SPOOL_DIR = DATA_DIR / "spool"
+# Beside it while it is written: the same name with .new at its end; and its lock.
+SNAPSHOT_FILE = DATA_DIR / "snapshot.sealed"
+SNAPSHOT_MAX_AGE_HOURS = read("SNAPSHOT_MAX_AGE_HOURS", between(0, 8760, float), 24.0)
 
 # --- the data plane
 MAX_BODY_MB = read("MAX_BODY_MB", between(0.01, 1024, float), 0.0)  # 0: the endpoints' own caps
 BODY_RECEIVE_SECONDS = read("BODY_RECEIVE_SECONDS", between(1, 600, float), 30.0)
 MAX_BUFFERED_MB = read("MAX_BUFFERED_MB", between(1, 65536), 512)
 DRAIN_SECONDS = read("DRAIN_SECONDS", between(0, 600, float), 25.0)
+NOTICE_SECONDS = read("NOTICE_SECONDS", between(0, 300, float), 0.0)
 REQUEST_TIMEOUT_SECONDS = read("REQUEST_TIMEOUT_SECONDS", between(1, 3600, float), 600.0)
 UPSTREAM_PRIVATE_NETWORKS = read(
     "UPSTREAM_PRIVATE_NETWORKS",
@@ -207,6 +216,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "smartrouter.unavailable.DatabaseDownMiddleware",
 ]
 TEMPLATES = [
     {
@@ -236,8 +246,14 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000  # a channel with many offerings is one form
 
-LANGUAGE_CODE = "en"
-LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese"))]
+# Pages: the cookie, the browser's wish, then this. Commands: this if it is set, else the terminal's (see manage.py).
+LANGUAGE_CODE = read("LANGUAGE_CODE", read_language, ENGLISH)
+LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]  # each under its own name, whatever the page's language
+LANGUAGE_COOKIE_NAME = "smartrouter_language"
+LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_SECURE = SESSION_COOKIE_SECURE
 LOCALE_PATHS = [BASE_DIR / "smartrouter" / "locale"]
 USE_I18N = True
 USE_TZ = True
@@ -304,7 +320,11 @@ CELERY_TIMEZONE = "UTC"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BEAT_SCHEDULE_FILENAME = str(BROKER_DIR / "beat-schedule")
+if REDIS_URL:
+    CELERY_BEAT_SCHEDULER = "smartrouter.beat:ElectedScheduler"  # each host may run one; one of them is at work
 CELERY_BEAT_SCHEDULE = {
+    # One that waited for a worker longer than this is no news any more.
+    "note-pulse": {"task": "routing.tasks.note_pulse", "schedule": 30.0, "options": {"expires": 60}},
     "prune-changes": {"task": "routing.tasks.prune_changes", "schedule": 3600.0},
 }
 

@@ -30,6 +30,7 @@ _SHARED = (
     "router_key_ref",
     "end_user",
     "client_request_id",
+    "session_id",
     "requested_model",
     "group",
     "offering",
@@ -92,9 +93,9 @@ def _fitter(field: models.Field) -> Callable[[Any], Any]:
     return lambda value: None if value is None else min(max(value, low), high)
 
 
-def _text_of_at_most(length: int) -> Callable[[str], str]:
+def _text_of_at_most(length: int) -> Callable[[str | None], str | None]:
     # PostgreSQL has no text with a NUL in it.
-    return lambda text: text[:length].replace("\0", "") if "\0" in text or len(text) > length else text
+    return lambda text: text[:length].replace("\0", "") if text and ("\0" in text or len(text) > length) else text
 
 
 def _default(field: models.Field) -> Any:

@@ -15,8 +15,11 @@ import re
 import time
 from pathlib import Path
 
+from django.utils.translation import gettext as _
+
 from billing.spool.files import lock_path, parse_spool_name, spool_path, take_lock
 from billing.spool.lines import Line, encode_record
+from smartrouter.lib.reasons import system_reason
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +56,7 @@ class Spool:
             self._open_next()
         except OSError as e:
             self.close()
-            raise SpoolError(f"the spool folder cannot be used: {e.strerror}") from e
+            raise SpoolError(_("The spool folder cannot be used: %s.") % system_reason(e)) from e
 
     @property
     def path(self) -> Path:

@@ -10,6 +10,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
 from billing.attempts import RequestFacts
+from billing.sessions import session_id_of
 from providers.dialects.openai_chat import estimate_prompt_tokens
 from routing.call import Answer, Call
 from routing.endpoints import schema
@@ -61,6 +62,10 @@ class ChatCompletionsView(HotView):
         body, charge = finish_plain(call, answer)
         if charge is not None:
             exchange.headers.append((b"x-smartrouter-cost-usd", f"{usd_of(charge):f}".encode()))
+        if call.in_session is not None:
+            session_cost = await call.plane.sessions.cost_with(call.in_session)
+            if session_cost is not None:
+                exchange.headers.append((b"x-smartrouter-session-cost-usd", f"{usd_of(session_cost):f}".encode()))
         return HttpResponse(body, content_type="application/json")
 
 
@@ -103,6 +108,7 @@ def open_call(request: Request) -> Call:
         prompt_tokens=estimate_prompt_tokens(body),
         end_user=_text(body.get("user"), END_USER_AT_MOST),
         client_request_id=_text(request.META.get("HTTP_X_REQUEST_ID"), TEXT_ID_AT_MOST),
+        session_id=session_id_of(request.META.get("HTTP_X_SESSION_ID")),
     )
     return Call(
         plane=plane,

@@ -22,6 +22,7 @@ from smartrouter.admin.labels import label, money, stack
 from smartrouter.admin.usage import (
     flag,
     moment,
+    show_error,
     show_money,
     show_price_used,
     show_route,
@@ -93,7 +94,7 @@ class UsageRecordAdmin(ReadOnlyAdmin):
     list_filter = [StatusFilter, TenantFilter, ChannelFilter, BillableFilter]
     indexed_filters = ("tenant", "channel")
     search_fields = ["request_id"]
-    search_help_text = gettext_lazy("Request id or attempt id")
+    search_help_text = gettext_lazy("Request id, attempt id or session id")
     sortable_by = ()
     list_per_page = 50
     list_fullwidth = True
@@ -106,11 +107,11 @@ class UsageRecordAdmin(ReadOnlyAdmin):
             {
                 "fields": [
                     ("request_id", "attempt_id"), ("state", "attempt", "billable"),
-                    ("error_class", "http_status", "finish_reason"), "error_message",
+                    ("error_class", "http_status", "finish_reason"), "error",
                 ]
             },
         ),
-        (gettext_lazy("Who asked"), {"fields": [("tenant", "router_key"), ("end_user", "client_request_id")]}),
+        (gettext_lazy("Who asked"), {"fields": [("tenant", "router_key"), ("end_user", "client_request_id"), "session_id"]}),
         (
             gettext_lazy("What was asked and who answered"),
             {
@@ -147,11 +148,12 @@ class UsageRecordAdmin(ReadOnlyAdmin):
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
         if not search_term.strip():
             return queryset, False
+        in_session = queryset.filter(session_id=search_term.strip())
         try:
             wanted = UUID(search_term.strip())
         except ValueError:
-            return queryset.none(), False
-        return queryset.filter(Q(pk=wanted) | Q(request_id=wanted)), False
+            return in_session, False
+        return queryset.filter(Q(pk=wanted) | Q(request_id=wanted)) | in_session, False
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -162,7 +164,8 @@ class UsageRecordAdmin(ReadOnlyAdmin):
             {
                 "record": attempt, "is_this": attempt == record, "status": show_status(attempt),
                 "route": show_route(attempt), "tokens": show_tokens(attempt), "cost": money(attempt.cost_nusd),
-                "charge": money(attempt.charge_nusd), "duration": show_seconds(attempt.duration_ms),
+                "charge": money(attempt.charge_nusd), "error": show_error(attempt),
+                "duration": show_seconds(attempt.duration_ms),
             }
             for attempt in attempts
         ]  # fmt: skip
@@ -177,6 +180,10 @@ class UsageRecordAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("status"))
     def state(self, record: UsageRecord) -> SafeString:
         return show_status(record)
+
+    @admin.display(description=gettext_lazy("error"))
+    def error(self, record: UsageRecord) -> str:
+        return show_error(record) or "-"
 
     @admin.display(description=gettext_lazy("tenant / key"))
     def caller(self, record: UsageRecord) -> SafeString:

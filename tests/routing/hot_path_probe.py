@@ -1,7 +1,8 @@
 """A web process without a server: requests go straight into the ASGI application, and whatever touches a thread or the
-database meanwhile is noted. Run as a program (by test_hot_path.py); it prints what it saw as JSON.
+database meanwhile, or calls Redis, is noted. Run as a program (by test_hot_path.py); it prints what it saw as JSON.
 
-The table's own thread is known and left out. Nothing is watched until the application has started.
+The threads that were there before are known and left out, and so are the calls to Redis that no request is the reason of.
+Nothing is watched until the application has started.
 """
 
 import _thread
@@ -21,7 +22,7 @@ seen: list[str] | None = None
 
 
 def note(what: str) -> None:
-    if seen is not None and threading.current_thread().name != "live-table":
+    if seen is not None and threading.current_thread().name not in ("live-table", "session-rows"):
         seen.append(what)
 
 
@@ -53,15 +54,30 @@ from django.http import HttpRequest, HttpResponse  # noqa: E402
 
 from routing.endpoints import entry  # noqa: E402
 from smartrouter.asgi import application  # noqa: E402  (after the hooks)
+from smartrouter.lib.counters.link import RedisLink  # noqa: E402
 from tests import asgi  # noqa: E402
 
 watch(BaseDatabaseWrapper, "connect", "connect")
 watch(BaseDatabaseWrapper, "_cursor", "cursor")
 watch(CursorWrapper, "execute", "query")
+# Not values(), with which each process looks at the store once a second.
+_call_many = RedisLink.call_many
 
 
-def ask(method: str, path: str, body: bytes = b"", key: str = KEY, *, leave_after: int = 0) -> Awaitable[int]:
-    return asgi.ask(application, method, path, body, key=key, leave_after=leave_after)
+async def noted_call_many(*args: Any) -> Any:
+    task = asyncio.current_task()
+    if task is None or not task.get_name().startswith("counter-"):  # seeding, and records that came late
+        note("redis")
+    return await _call_many(*args)
+
+
+RedisLink.call_many = noted_call_many  # type: ignore[method-assign]
+
+
+def ask(
+    method: str, path: str, body: bytes = b"", key: str = KEY, *, leave_after: int = 0, session: str = ""
+) -> Awaitable[int]:
+    return asgi.ask(application, method, path, body, key=key, leave_after=leave_after, session=session)
 
 
 def chat(model: str, **more: Any) -> bytes:
@@ -71,6 +87,8 @@ def chat(model: str, **more: Any) -> bytes:
 REQUESTS: dict[str, Callable[[], Awaitable[int]]] = {
     "plain": lambda: ask("POST", "/v1/chat/completions", chat("m")),
     "stream": lambda: ask("POST", "/v1/chat/completions", chat("m", stream=True)),
+    "session": lambda: ask("POST", "/v1/chat/completions", chat("m"), session="s"),
+    "streamed session": lambda: ask("POST", "/v1/chat/completions", chat("m", stream=True), session="s"),
     "failover": lambda: ask("POST", "/v1/chat/completions", chat("moved")),
     "streamed failover": lambda: ask("POST", "/v1/chat/completions", chat("moved", stream=True)),
     "all upstreams failed": lambda: ask("POST", "/v1/chat/completions", chat("broken")),

@@ -1,4 +1,5 @@
-"""A request under /v1 opens no database connection, asks the database nothing and starts or uses no thread."""
+"""A request under /v1 opens no database connection, asks the database nothing, starts or uses no thread, and calls Redis only
+if it needs something that is kept there."""
 
 import json
 import subprocess
@@ -22,6 +23,8 @@ OFFERS = {
 STATUSES = {
     "plain": 200,
     "stream": 200,
+    "session": 200,
+    "streamed session": 200,
     "failover": 200,
     "streamed failover": 200,
     "all upstreams failed": 502,
@@ -55,7 +58,8 @@ def found() -> Iterator[dict[str, Any]]:
 
 @pytest.mark.parametrize("request_name", STATUSES)
 def test_a_request_needs_no_database_and_no_thread(found: dict[str, Any], request_name: str) -> None:
-    assert found["requests"][request_name] == {"status": STATUSES[request_name], "seen": []}
+    seen = ["redis"] if IS_SERVER and "session" in request_name else []
+    assert found["requests"][request_name] == {"status": STATUSES[request_name], "seen": seen}
 
 
 @pytest.mark.parametrize(

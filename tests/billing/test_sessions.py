@@ -1,0 +1,160 @@
+"""From usage records to what sessions have come to, and what a session id is."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import msgspec
+import pytest
+
+from billing.ingest import Ingester
+from billing.models import UsageRecord
+from billing.session_rows import SessionRows, first_id, read_late, read_seeds
+from billing.sessions import counter_name, session_id_of
+from billing.spool import Spool, encode_record, read_lines
+from smartrouter.lib.clock import mint_uuid7
+from smartrouter.lib.counters import Entry, SeedCounter
+from tests.billing.lines import close_line, open_line
+
+pytestmark = pytest.mark.django_db(transaction=True)
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+DAY_S = 24 * 3600.0
+
+
+def add_row(hours_ago: float, charge: int | None, session: str | None = "s", **changes: Any) -> str:
+    """A row admitted so long before NOW; its request id."""
+    at = NOW - timedelta(hours=hours_ago)
+    values: dict[str, Any] = {
+        "attempt_id": mint_uuid7(round(at.timestamp() * 1000)),
+        "request_id": mint_uuid7(round(at.timestamp() * 1000)),
+        "attempt": 1,
+        "is_billable": True,
+        "status": "ok",
+        "is_streamed": False,
+        "admitted_at": at,
+        "started_at": at,
+        "tenant_ref": 1,
+        "router_key_ref": 1,
+        "charge_nusd": charge,
+        "session_id": session,
+    }
+    record = UsageRecord.objects.create(**{**values, **changes})
+    return record.request_id.hex
+
+
+def seeds() -> dict[str, tuple[int, dict[str, int], float]]:
+    return {seed.name: (seed.base, dict(seed.entries), seed.ttl_s) for seed in read_seeds(NOW)}
+
+
+def test_the_latest_rows_are_given_one_by_one_and_those_before_as_a_sum() -> None:
+    latest = {add_row(0.5, 1): 1, add_row(1.9, 20): 20}
+    for hours_ago, charge in ((2.1, 300), (20, 4_000), (30, 50_000), (53, 600_000)):
+        add_row(hours_ago, charge)
+
+    assert seeds() == {counter_name(1, "s"): (654_300, latest, DAY_S - 1800)}
+
+
+def test_what_was_before_a_pause_of_a_day_is_another_session() -> None:
+    add_row(3, 1)
+    add_row(20, 10)
+    add_row(43.9, 100)
+    add_row(68, 1_000)  # 24.1 hours earlier
+    add_row(69, 10_000)
+
+    assert seeds() == {counter_name(1, "s"): (111, {}, DAY_S - 3 * 3600)}
+
+
+def test_a_session_without_a_request_for_a_day_is_over() -> None:
+    add_row(24.1, 1)
+
+    assert seeds() == {}
+
+
+def test_each_key_and_each_session_has_its_own_however_far_they_go_back() -> None:
+    for number in range(4):
+        for day in range(number + 1):
+            add_row(3 + 23.5 * day, 10**day, f"s{number}")
+            add_row(3 + 23.5 * day, 2 * 10**day, f"s{number}", router_key_ref=2)
+    add_row(200, 5, "s0")
+
+    found = seeds()
+    assert {name: base for name, (base, _entries, _ttl) in found.items()} == {
+        counter_name(key, f"s{number}"): key * int("1" * (number + 1)) for key in (1, 2) for number in range(4)
+    }
+
+
+def test_only_what_is_billed_and_priced_counts() -> None:
+    add_row(1, 1)
+    for changes in ({"is_billable": False}, {"session_id": None}):
+        add_row(1, 10, **changes)
+        add_row(5, 10, **changes)
+    add_row(1, None)
+    add_row(5, None)
+
+    [(base, entries, _ttl)] = seeds().values()
+    assert (base, list(entries.values())) == (0, [1])
+
+
+def test_late_rows_are_those_of_the_last_hour_and_else_only_the_abandoned_ones() -> None:
+    add_row(1.1, 1, status="abandoned")
+    abandoned = Entry(counter_name(1, "s"), add_row(0.9, 10, status="abandoned"), 10, DAY_S)
+    settled = Entry(counter_name(1, "t"), add_row(0.1, 100, "t"), 100, DAY_S)
+
+    assert read_late(NOW, all_recent=False) == [abandoned]
+    assert read_late(NOW, all_recent=True) == [abandoned, settled]
+
+
+def test_both_ways_of_reading_name_the_same_entries() -> None:
+    request_id = add_row(0.9, 10)
+
+    [seed] = read_seeds(NOW)
+    assert [entry.id for entry in read_late(NOW, all_recent=True)] == [request_id] == list(seed.entries)
+
+
+def test_the_thread_reads_and_ends() -> None:
+    async def read() -> tuple[Sequence[SeedCounter], Sequence[Entry]]:
+        rows = SessionRows()
+        found = await rows.read_seeds(), await rows.read_late(all_recent=True)
+        await rows.close()
+        assert not rows._thread.is_alive()
+        return found
+
+    assert asyncio.run(read()) == ([], [])
+
+
+def test_ids_begin_with_their_time() -> None:
+    moment = datetime.fromtimestamp(1_795_000_000.123, UTC)
+
+    assert first_id(moment) <= mint_uuid7(1_795_000_000_123) < first_id(moment + timedelta(milliseconds=1))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("a", "a"), ("x" * 128, "x" * 128), ("x" * 129, None), ("", None), (" ", None), (" a ", " a "), ("a\n", None),
+     ("会话", "会话"), (None, None), (7, None)],
+)  # fmt: skip
+def test_what_a_session_id_is(text: object, expected: str | None) -> None:
+    assert session_id_of(text) == expected
+
+
+def test_the_session_goes_from_the_line_to_the_row(spool: Spool, ingester: Ingester) -> None:
+    opened = open_line(session_id="s")
+    spool.append(opened)
+    spool.append(close_line(opened), keep=True)
+    ingester.run_once()
+
+    assert UsageRecord.objects.get().session_id == "s"
+
+
+def test_lines_of_the_version_before_are_read_as_ever(tmp_path: Path) -> None:
+    opened = open_line()
+    array = msgspec.json.decode(encode_record([opened])[9:-1])[0]
+    assert array[-1] is None  # the new field is the last one
+    payload = msgspec.json.encode([array[:-1]])
+    file = tmp_path / "a.000001.spool"
+    file.write_bytes(b"%08x %b\n" % (crc32(payload), payload))
+
+    assert read_lines(file, 0).lines == [opened]
