@@ -28,6 +28,16 @@ class ChangeFollower:
         self._last = 0
         self._gaps: list[tuple[int, int, float]] = []
 
+    @property
+    def position(self) -> int:
+        """The newest entry that was fetched or was there at the start."""
+        return self._last
+
+    def resume(self, position: int) -> None:
+        """Begin after an entry that was the newest once; call start() when a full load is due."""
+        self._last = position
+        self._gaps = []
+
     def start(self) -> None:
         """Begin after the newest entry; call it before a full load. Ids below it may still be on their way."""
         newest = Change.objects.order_by("-pk").values_list("pk", flat=True)[:NEWEST_AT_START]

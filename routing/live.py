@@ -4,6 +4,9 @@ It is the one thread of a web process that talks to the database. It loads the t
 for new log entries every POLL_S, reads the rows that they name and hands them to the event loop in slices. A change of
 many rows is read piece by piece, and whatever is new meanwhile goes before it. The thread also registers the process and
 keeps its heartbeat.
+
+Where the database is away at the start, the table comes from the sealed snapshot (routing/snapshot), and the thread goes on
+as after any other failure: it asks until the database answers, then reads everything anew.
 """
 
 import asyncio
@@ -14,13 +17,17 @@ from collections import deque
 from collections.abc import Sequence
 from uuid import UUID
 
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
+from django.utils.translation import gettext as _
 
 from routing.changes import LOGGED_MODELS
 from routing.follower import ChangeFollower, Entry
 from routing.loading import Item, Reading, load_all, readings_of
-from routing.register import HEARTBEAT_S, StartRefused, beat, leave_register, register_process
+from routing.register import HEARTBEAT_S, JOBS_SILENT_S, StartRefused, beat, has_pulse, leave_register, register_process
+from routing.snapshot import SnapshotKeeper, SnapshotRefused, is_wanted, read_snapshot
 from routing.table import RoutingTable
+from smartrouter.lib.database import DOWN_ERRORS, database_place, is_file, reason_of
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +37,7 @@ TURN_S = 0.2
 SLICE_S = 0.002
 # A thread that has got nothing from the database for so long is stuck there, whatever it will be told in the end.
 SILENCE_LIMIT_S = 5.0
-RECOVERY_S = 1.0
+RECOVERY_S = 0.5
 STOP_WITHIN_S = 3.0
 
 
@@ -47,35 +54,49 @@ class LiveTable:
         self._beat_at = 0.0
         self._heard_at = time.monotonic()
         self._has_failed = False
+        self._pulse_heard_at = time.monotonic()
+        self._position = 0
+        self._keeper = SnapshotKeeper(
+            settings.SNAPSHOT_FILE, table.rows, is_true=lambda: self.is_table_true, position=lambda: self._position
+        )
 
     @property
     def is_database_up(self) -> bool:
         """Whether the database answers; False also while a question has been without an answer for SILENCE_LIMIT_S."""
         return not self._has_failed and time.monotonic() - self._heard_at < SILENCE_LIMIT_S
 
+    @property
+    def are_jobs_alive(self) -> bool:
+        """Whether a scheduled job ran lately; a process that has just begun gives them time."""
+        return time.monotonic() - self._pulse_heard_at < JOBS_SILENT_S
+
+    @property
+    def is_table_true(self) -> bool:
+        """Whether nothing is known to the database that is still to be read."""
+        return self.is_database_up and not self._large
+
     async def start(self) -> None:
-        """Register the process, load everything, then follow. Raises StartRefused or the database's error."""
+        """Register the process, load everything, then follow. Raises StartRefused."""
         loop = asyncio.get_running_loop()
         ready: asyncio.Future[None] = loop.create_future()
         self._thread = threading.Thread(target=self._run, args=(loop, ready), name="live-table", daemon=True)
         self._thread.start()
         await ready
+        if is_wanted():
+            self._keeper.start()
+        else:
+            settings.SNAPSHOT_FILE.unlink(missing_ok=True)
 
     async def stop(self) -> None:
         """End the thread and take the process out of the register; one that the database holds up is left behind."""
         self._stop.set()
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join, STOP_WITHIN_S)
+        await asyncio.to_thread(self._keeper.stop)
 
     def _run(self, loop: asyncio.AbstractEventLoop, ready: "asyncio.Future[None]") -> None:
         try:
-            register_process(self.uid)
-            self._follower.start()
-            began = time.monotonic()
-            # Nothing is served yet, so this thread may fill the table itself.
-            for item in load_all():
-                self._put_one(item)
-            logger.info("table_loaded", extra={"seconds": round(time.monotonic() - began, 3)})
+            self._load()
         except BaseException as e:  # noqa: BLE001  (handed to the one who waits for it)
             loop.call_soon_threadsafe(ready.set_exception, e)
             connection.close()
@@ -88,6 +109,52 @@ class LiveTable:
         except (DatabaseError, InterfaceError):
             logger.warning("register_not_left")
         connection.close()
+
+    def _load(self) -> None:
+        """Fill the table: nothing is served yet, so this thread may do it itself. Raises StartRefused."""
+        began = time.monotonic()
+        try:
+            register_process(self.uid)
+            self._follower.start()
+            for item in load_all():
+                self._put_one(item)
+        except (DatabaseError, InterfaceError) as e:
+            # SQLite's word for a table that is missing is OperationalError, too.
+            if is_file() or not isinstance(e, DOWN_ERRORS):
+                text = _(
+                    "The database %(where)s cannot be used: %(reason)s. Check DATABASE_URL, or run “manage.py migrate”."
+                )
+                raise StartRefused(text % {"where": database_place(), "reason": reason_of(e)}) from e
+            connection.close()
+            self._load_snapshot(e)
+        else:
+            self._position = self._follower.position
+            logger.info("table_loaded", extra={"seconds": round(time.monotonic() - began, 3)})
+
+    def _load_snapshot(self, error: Exception) -> None:
+        """Fill the table from the snapshot, for the database is away. Raises StartRefused."""
+        about = {"where": database_place(), "reason": reason_of(error)}
+        began = time.monotonic()
+        try:
+            snapshot = read_snapshot(settings.SNAPSHOT_FILE)
+        except SnapshotRefused as e:
+            text = _(
+                "The database %(where)s cannot be opened: %(reason)s; and %(refusal)s. "
+                "Check DATABASE_URL and whether it runs."
+            )
+            raise StartRefused(text % {**about, "refusal": e}) from error
+        for label, read in list(self.table.rows.items()):  # what was read before the connection broke
+            for ref in list(read):
+                self._put_one((label, ref, None))
+        for item in snapshot.items:
+            self._put_one(item)
+        self._follower.resume(snapshot.position)
+        self._has_failed = True
+        took_s, rows = round(time.monotonic() - began, 3), len(snapshot.items)
+        logger.warning(
+            "serving_from_snapshot",
+            extra={"age_s": round(snapshot.age_s), "rows": rows, "seconds": took_s, "reason": about["reason"]},
+        )
 
     def _follow(self, loop: asyncio.AbstractEventLoop) -> None:
         while not self._stop.wait(RECOVERY_S if self._has_failed else 0 if self._large else POLL_S):
@@ -109,9 +176,14 @@ class LiveTable:
                 connection.close()
 
     def _begin_again(self) -> None:
-        """After a failure: what was fetched but not applied is not known any more, so everything is read anew."""
+        """After a failure: what was fetched but not applied is not known any more, so everything is read anew.
+
+        What the log has from the meantime comes first: a revoked key does not wait for 100,000 others.
+        """
+        news = self._readings(self._follower.fetch())
         self._follower.start()
         self._large.clear()
+        self._large.extend(news)
         self._large.extend(self._readings([(label, "") for label in LOGGED_MODELS]))
         self._has_failed = False
         logger.info("database_back")
@@ -135,6 +207,10 @@ class LiveTable:
         if time.monotonic() >= self._beat_at:
             self._beat_at = time.monotonic() + HEARTBEAT_S
             beat(self.uid)
+            if has_pulse():
+                self._pulse_heard_at = time.monotonic()
+        if not self._large:
+            self._position = self._follower.position
 
     def _readings(self, entries: Sequence[Entry]) -> list[Reading]:
         return list(readings_of(entries, lambda label: list(self.table.rows[label])))
@@ -143,6 +219,7 @@ class LiveTable:
         # In one go: while requests keep the interpreter busy, each handing over takes up to 5 ms (sys.getswitchinterval).
         if items:
             asyncio.run_coroutine_threadsafe(self._put(items), loop).result()
+            self._keeper.note_change()
 
     async def _put(self, items: Sequence[Item]) -> None:
         until = time.perf_counter() + SLICE_S

@@ -3,11 +3,20 @@
 import http.client
 import socket
 
-from django.conf import settings
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from smartrouter.lib.logs import redact
+from smartrouter.lib.database import database_place, reason_of
+
+__all__ = [
+    "address_of",
+    "database_place",
+    "pending_migrations",
+    "port_answers",
+    "reachable_host",
+    "reason_of",
+    "web_answers",
+]
 
 PROBE_TIMEOUT_S = 1.0
 
@@ -17,22 +26,6 @@ def pending_migrations() -> list[str]:
     executor = MigrationExecutor(connection)
     plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
     return [f"{migration.app_label}.{migration.name}" for migration, _backwards in plan]
-
-
-def database_place() -> str:
-    """Where the database is, for people: a file, or host and port."""
-    database = settings.DATABASES["default"]
-    if connection.vendor == "sqlite":
-        return str(database["NAME"])
-    return f"{database.get('HOST') or 'localhost'}:{database.get('PORT') or 5432}"
-
-
-def reason_of(error: BaseException) -> str:
-    """The first line of a database's own message, without credentials and full stop."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    password = str(settings.DATABASES["default"].get("PASSWORD") or "")
-    text = redact(lines[0]).strip().rstrip(".:")
-    return text.replace(password, "***") if password else text
 
 
 def reachable_host(host: str) -> str:

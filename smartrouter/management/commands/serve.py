@@ -11,7 +11,6 @@ from django.core.checks import Error, run_checks
 from django.core.management.base import BaseCommand
 from django.db import connections
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from smartrouter import starter
 from smartrouter.configfile import ConfigError
@@ -26,7 +25,10 @@ from smartrouter.supervisor.watch import REST_ENDS_WITHIN_S, Watch
 
 
 class Command(BaseCommand):
-    help = gettext_lazy("Serve everything: web, usage ingester, Celery and, in a demo, the simulator. Ctrl-C stops it.")  # type: ignore[assignment]
+    @property
+    def help(self) -> str:  # type: ignore[override]
+        return _("Serve everything: web, usage ingester, Celery and, in a demo, the simulator. Ctrl-C stops it.")
+
     # They run below, in their turn: secrets may have to be generated before they can pass.
     requires_system_checks = []
 
@@ -87,9 +89,15 @@ class Command(BaseCommand):
         return listener
 
     def prepare_database(self) -> FirstSteps:
-        """What was made on the first start; the database is migrated and closed. Raises StartRefused."""
+        """What was made on the first start; the database is migrated and closed. Raises StartRefused.
+
+        While the database is away nothing is made and nothing migrated: the web process serves from the snapshot.
+        """
         try:
-            open_database()
+            warning = open_database()
+            if warning:
+                self.stderr.write(warning)
+                return FirstSteps()
             migrate()
             return starter.set_up()
         except ConfigError as e:

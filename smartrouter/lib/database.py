@@ -1,0 +1,46 @@
+"""Worker side. The database as a place: where it is, which one it is, whether an error means that it is away."""
+
+import hashlib
+import json
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+
+from smartrouter.lib.logs import redact
+
+SQLITE = "django.db.backends.sqlite3"
+# What an operator or the server's own trouble causes, as opposed to a wrong query or a missing table.
+DOWN_ERRORS = (OperationalError, InterfaceError)
+# Parts of a DATABASE_URL's query that lead somewhere else.
+_LEADING = ("host", "hostaddr", "port", "service", "dbname")
+
+
+def is_file() -> bool:
+    """Whether the database is a file of this machine, not a server."""
+    return bool(settings.DATABASES["default"]["ENGINE"] == SQLITE)
+
+
+def database_place() -> str:
+    """Where the database is, for people: a file, or host and port."""
+    database = settings.DATABASES["default"]
+    if is_file():
+        return str(database["NAME"])
+    host = database.get("HOST") or (database.get("OPTIONS") or {}).get("host") or "localhost"
+    return f"{host}:{database.get('PORT') or 5432}"
+
+
+def database_identity() -> str:
+    """A digest of where the database is, user and password left out: equal for the same one, telling nothing else."""
+    database = settings.DATABASES["default"]
+    options = database.get("OPTIONS") or {}
+    parts = [database["ENGINE"], database.get("HOST") or "", str(database.get("PORT") or ""), str(database["NAME"])]
+    parts += [str(options.get(name, "")) for name in _LEADING]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def reason_of(error: BaseException) -> str:
+    """The first line of a database's own message, without credentials and full stop."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    password = str(settings.DATABASES["default"].get("PASSWORD") or "")
+    text = redact(lines[0]).strip().rstrip(".:")
+    return text.replace(password, "***") if password else text
