@@ -1,4 +1,4 @@
-"""Worker side. Virtual models and their members; the change log; the register of web processes."""
+"""Worker side. Virtual models and their members; the change log; the register of web processes; the pulse of the jobs."""
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, RegexValidator
@@ -115,12 +115,27 @@ class Change(models.Model):
 class WebProcess(models.Model):
     """A live web process; without a shared store there may be only one."""
 
-    uid = models.UUIDField(primary_key=True)
-    host = models.CharField(max_length=200)
-    pid = models.PositiveIntegerField()
-    data_folder = models.CharField(max_length=500)
-    started_at = models.DateTimeField(default=now)
-    heartbeat_at = models.DateTimeField(default=now)
+    uid = models.UUIDField(_("id"), primary_key=True)
+    host = models.CharField(_("host"), max_length=200)
+    pid = models.PositiveIntegerField(_("process id"))
+    data_folder = models.CharField(_("data folder"), max_length=500)
+    started_at = models.DateTimeField(_("started at"), default=now)
+    heartbeat_at = models.DateTimeField(_("last heartbeat"), default=now)
+
+    class Meta:
+        verbose_name = _("web process")
+        verbose_name_plural = _("web processes")
+        ordering = ["host", "pid"]
 
     def __str__(self) -> str:
         return f"{self.host}:{self.pid}"
+
+
+class Pulse(models.Model):
+    """When the scheduled jobs last ran: a row named `jobs`, renewed by a job."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    at = models.DateTimeField(default=now)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.at.isoformat(timespec='seconds')}"

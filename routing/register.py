@@ -2,6 +2,7 @@
 
 import os
 import socket
+from datetime import datetime
 from uuid import UUID
 
 from django.conf import settings
@@ -9,11 +10,18 @@ from django.db import connection, transaction
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
-from routing.models import WebProcess
+from routing.models import Pulse, WebProcess
+from routing.tasks import JOBS
 
 HEARTBEAT_S = 2.0
 # A process whose heartbeat is older is dead.
 HEARTBEAT_LIMIT_S = 10.0
+# The pulse of the jobs comes every 30 s; a worker that restarts, or a busy one, may miss some.
+JOBS_SILENT_S = 180.0
+
+
+# This process's place in the register, once it has one.
+_own_uid: UUID | None = None
 
 
 class StartRefused(Exception):
@@ -22,6 +30,7 @@ class StartRefused(Exception):
 
 def register_process(uid: UUID) -> None:
     """Enter this web process into the register. Raises StartRefused for a second one without a shared store."""
+    global _own_uid
     host, folder = socket.gethostname(), str(settings.DATA_DIR)
     with transaction.atomic():
         if connection.vendor == "postgresql":  # SQLite's writers take turns by themselves
@@ -37,6 +46,7 @@ def register_process(uid: UUID) -> None:
                     )
                     % {"pid": other.pid, "host": other.host}
                 )
+        _own_uid = uid
         WebProcess.objects.create(uid=uid, host=host, pid=os.getpid(), data_folder=folder)
 
 
@@ -44,6 +54,17 @@ def beat(uid: UUID) -> None:
     """Renew the process's heartbeat; enter it anew where another one took it for dead. Raises StartRefused."""
     if not WebProcess.objects.filter(uid=uid).update(heartbeat_at=now()):
         register_process(uid)
+
+
+def has_pulse() -> bool:
+    """Whether a scheduled job ran lately."""
+    last = pulse_at()
+    return last is not None and (now() - last).total_seconds() < JOBS_SILENT_S
+
+
+def pulse_at() -> datetime | None:
+    """When a scheduled job last ran; None before the first."""
+    return Pulse.objects.filter(name=JOBS).values_list("at", flat=True).first()
 
 
 def leave_register(uid: UUID) -> None:
@@ -60,6 +81,6 @@ def is_dead(process: WebProcess, host: str) -> bool:
             return True
         except PermissionError:
             pass
-        if process.pid == os.getpid():
+        if process.pid == os.getpid() and process.uid != _own_uid:
             return True  # an earlier life: a container that restarted gives its processes the same pids
     return (now() - process.heartbeat_at).total_seconds() > HEARTBEAT_LIMIT_S

@@ -5,11 +5,19 @@ from datetime import timedelta
 from celery import shared_task
 from django.utils.timezone import now
 
-from routing.models import Change
+from routing.models import Change, Pulse
 
 # Web processes read the log within a second; one that was cut off from the database for longer builds its table anew.
 KEPT_FOR = timedelta(days=1)
 ROWS_AT_ONCE = 1000
+# The name of the row that says when the scheduled jobs last ran.
+JOBS = "jobs"
+
+
+@shared_task(ignore_result=True)
+def note_pulse() -> None:
+    """Write down that a beat sends and a worker works."""
+    Pulse.objects.update_or_create(name=JOBS, defaults={"at": now()})
 
 
 @shared_task

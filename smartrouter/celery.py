@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, celeryd_init
+from celery.signals import celeryd_init, import_modules, setup_logging
 from django.conf import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "smartrouter.settings")
@@ -15,8 +15,16 @@ app.autodiscover_tasks()
 
 
 @celeryd_init.connect
-@beat_init.connect
+@import_modules.connect
 def make_folders(**kwargs: Any) -> None:
-    """The folders of the file broker and of the beat's schedule; kombu and celery expect them to be there."""
+    """The folders of the file broker and of the beat's schedule; kombu and celery expect them to be there.
+
+    Worker and beat both import their modules before they open them; beat_init comes when the schedule is open.
+    """
     for name in ("queue", "control"):
         Path(settings.BROKER_DIR, name).mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+@setup_logging.connect
+def keep_logging(**kwargs: Any) -> None:
+    """Nothing: with a receiver here Celery leaves logging as LOGGING has set it, and its level, too."""

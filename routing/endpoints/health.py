@@ -12,8 +12,8 @@ async def health(request: HttpRequest) -> HttpResponse:
 
 
 async def ready(request: HttpRequest) -> HttpResponse:
-    """200 while a RoutingTable is loaded and the process is not draining; "degraded" where the database is not reached."""
+    """200 while a RoutingTable is loaded and nothing drains; "degraded" while database, Redis or jobs are away."""
     plane = current_plane()
-    if plane is None or plane.is_draining:
+    if plane is None or plane.is_leaving or plane.is_draining:
         return json_response({"status": "starting" if plane is None else "draining"}, 503)
-    return json_response({"status": "ready", "degraded": not plane.is_database_up()})
+    return json_response({"status": "ready", "degraded": plane.is_degraded})

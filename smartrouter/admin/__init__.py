@@ -3,9 +3,9 @@
 from django.contrib import admin
 from django.contrib.auth.models import Group
 
-from smartrouter.admin import accounts, billing, channels, keys, offerings, providers, routing
+from smartrouter.admin import accounts, billing, channels, keys, offerings, processes, providers, routing
 
-__all__ = ["accounts", "billing", "channels", "keys", "offerings", "providers", "routing"]
+__all__ = ["accounts", "billing", "channels", "keys", "offerings", "processes", "providers", "routing"]
 
 # Roles are memberships in tenants; Django's groups would be a second, unused notion of the same.
 admin.site.unregister(Group)

@@ -60,6 +60,10 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _item(_("Users"), "group", "accounts_user_changelist"),
             ],
         },
+        {
+            "title": _("System"),
+            "items": [_item(_("Web processes"), "dns", "routing_webprocess_changelist")],
+        },
     ]
 
 

@@ -10,8 +10,8 @@ from statistics import median
 import httpx
 from django.conf import settings
 from django.utils.functional import Promise
+from django.utils.translation import activate, get_language, gettext_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from channels.models import Channel
 from providers.adapters.base import Adapter
@@ -73,7 +73,9 @@ def check_channels() -> list[Finding]:
     if not targets and not findings:
         advice = _("Add a provider and a channel in the admin.")
         return [Finding(Level.WARNING, _("channel"), _("there is no active channel"), advice)]
-    with ThreadPoolExecutor(AT_ONCE, "doctor") as pool:
+    # A thread has no language of its own: each speaks the one of this thread.
+    language = get_language() or settings.LANGUAGE_CODE
+    with ThreadPoolExecutor(AT_ONCE, "doctor", activate, (language,)) as pool:
         answers = list(pool.map(_ask, targets))
     return [*findings, *(answer.finding for answer in answers), *_clock_finding(answers)]
 

@@ -1,6 +1,5 @@
 """Worker side. Settings, the data folder, the room on its disk."""
 
-import os
 import shutil
 import stat
 import tempfile
@@ -10,6 +9,7 @@ from django.core.checks import Error, run_checks
 from django.utils.translation import gettext as _
 
 from smartrouter.doctor.finding import Finding, Level
+from smartrouter.lib.reasons import system_reason
 
 MIB = 1024 * 1024
 # The spool of an hour without a database, at some hundred requests a second, fits into the first.
@@ -36,7 +36,7 @@ def check_data_folder() -> list[Finding]:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as e:
-        reason = os.strerror(e.errno) if e.errno else str(e)
+        reason = system_reason(e)
         advice = _("Give this user write access, or set SMARTROUTER_DATA to another folder.")
         return [Finding(Level.PROBLEM, subject, f"{folder}: {reason}", advice)]
     findings = [Finding(Level.OK, subject, _("%s can be written to") % folder)]

@@ -1,6 +1,5 @@
 """Worker side. The web process, the usage spool and its ingester."""
 
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ from billing.ingest import backlog, is_ingester_running
 from billing.ingest.folder import spool_files
 from billing.spool import spool_path
 from smartrouter.doctor.finding import Finding, Level
+from smartrouter.lib.reasons import system_reason
 from smartrouter.reach import address_of, web_answers
 
 # The ingester takes a file that is full within seconds; one that has waited this long shows that it cannot keep up.
@@ -37,7 +37,7 @@ def check_spool() -> list[Finding]:
             pass
         is_running, waiting = is_ingester_running(folder), backlog(folder)
     except OSError as e:
-        reason = os.strerror(e.errno) if e.errno else str(e)
+        reason = system_reason(e)
         return [Finding(Level.PROBLEM, subject, f"{folder}: {reason}", _("Give this user write access."))]
     age_s = _oldest_waiting_s(folder)
     text = _("%(kib)d KiB in files, the oldest full one %(seconds)d s old") % {"kib": waiting // 1024, "seconds": age_s}

@@ -119,7 +119,7 @@ def test_no_list_takes_more_queries_for_more_rows(world: World, root: Client) ->
 def test_internal_models_and_djangos_groups_have_no_page() -> None:
     registered = {label_of(model) for model in MODELS}
 
-    assert not registered & {"routing.change", "routing.webprocess", "auth.group"}
+    assert not registered & {"routing.change", "routing.pulse", "auth.group"}
     assert {"providers.provider", "channels.channel", "routing.modelgroup", "billing.usagerecord"} <= registered
 
 

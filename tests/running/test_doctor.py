@@ -11,9 +11,12 @@ from django.utils.timezone import now
 
 from channels.models import Channel, ChannelKey
 from providers.models import Provider
+from routing.models import Pulse
+from routing.tasks import note_pulse
 from smartrouter.doctor.channels import check_channels
 from smartrouter.doctor.finding import Finding, Level
 from smartrouter.doctor.house import check_data_folder, check_settings
+from smartrouter.doctor.jobs import check_jobs
 from smartrouter.doctor.sealed import check_sealed
 from smartrouter.doctor.stores import check_clock, check_database, check_redis
 from smartrouter.doctor.usage import check_spool
@@ -114,6 +117,18 @@ def test_a_fresh_database_is_well_and_a_missing_migration_is_named() -> None:
 
     assert finding.level is Level.PROBLEM
     assert "routing.0001_initial" in finding.text
+
+
+def test_jobs_that_do_not_run_are_a_warning() -> None:
+    (never,) = check_jobs()
+    note_pulse()
+    (lately,) = check_jobs()
+    Pulse.objects.update(at=now() - timedelta(hours=1))
+    (long_ago,) = check_jobs()
+
+    assert [f.level for f in (never, lately, long_ago)] == [Level.WARNING, Level.OK, Level.WARNING]
+    assert "3600 s" in long_ago.text
+    assert "beat" in long_ago.advice
 
 
 def test_redis_that_does_not_answer_is_a_problem_without_its_password(settings: LazySettings) -> None:
