@@ -1,7 +1,8 @@
 """The ASGI entry: /v1 and /health go to the data plane's own fast entry, everything else to Django.
 
 The lifespan loads the data plane before the server accepts connections, and lets it drain before the server's own
-deadline: on SIGTERM new requests are refused at once and what still runs is ended after DRAIN_SECONDS.
+deadline. Our own server (smartrouter.supervisor.server) says when; under any other, on SIGTERM new requests are refused at
+once and what still runs is ended after DRAIN_SECONDS.
 """
 
 import asyncio
@@ -42,10 +43,10 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
                 cast(dict[str, Any], scope), receive, cast(Any, send)
             )  # the same, in narrower words
     elif scope["type"] == "lifespan":
-        await live(receive, send)
+        await live(scope, receive, send)
 
 
-async def live(receive: Receive, send: Send) -> None:
+async def live(scope: Scope, receive: Receive, send: Send) -> None:
     """Open the data plane at start, close it at the end."""
     await receive()
     try:
@@ -54,7 +55,8 @@ async def live(receive: Receive, send: Send) -> None:
     except Exception as e:  # noqa: BLE001  (the server logs the sentence and exits)
         await send({"type": "lifespan.startup.failed", "message": str(e)})
         return
-    drain_on_sigterm()
+    if not scope.get("state", {}).get("server_drains"):
+        drain_on_sigterm()
     await send({"type": "lifespan.startup.complete"})
     await receive()
     await close_plane()

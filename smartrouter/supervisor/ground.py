@@ -12,6 +12,7 @@ from typing import IO
 
 from django.utils.translation import gettext as _
 
+from smartrouter.lib.reasons import system_reason
 from smartrouter.supervisor.refusal import StartRefused
 
 LOCK_NAME = "serve.lock"
@@ -33,7 +34,7 @@ def prepare_folder(folder: Path, inside: Iterable[Path] = ()) -> None:
                 "The data folder %(folder)s cannot be used: %(reason)s. "
                 "Set SMARTROUTER_DATA to a folder that can be written to."
             )
-            % {"folder": folder, "reason": os.strerror(e.errno) if e.errno else e}
+            % {"folder": folder, "reason": system_reason(e)}
         ) from e
 
 
@@ -112,7 +113,7 @@ def _why_not_bound(error: OSError, host: str, port: int) -> str:
     return _("Port %(port)d on %(host)s cannot be opened: %(reason)s. Set HOST and PORT to an address that can.") % {
         "port": port,
         "host": host,
-        "reason": os.strerror(error.errno or 0),
+        "reason": system_reason(error),
     }
 
 

@@ -15,6 +15,12 @@ class CappedProtocol(HttpToolsProtocol):
     _head_size = 0
     _is_in_head = True
 
+    @property
+    def is_expected(self) -> bool:
+        """Whether the connection's first request, or the rest of a body, has still to come or to be looked at."""
+        cycle = self.cycle
+        return cycle is None or (not cycle.response_complete and (cycle.more_body or bool(cycle.body)))
+
     def data_received(self, data: bytes) -> None:
         if self._is_in_head:
             self._head_size += len(data)

@@ -9,18 +9,29 @@ from typing import Any
 import uvicorn
 from django.conf import settings
 from django.utils.module_loading import import_string
+from django.utils.translation import get_language, override
 from django.utils.translation import gettext as _
 
 from smartrouter.supervisor.protocol import CappedProtocol
 from smartrouter.supervisor.refusal import StartRefused
+from smartrouter.supervisor.server import FIRST_REQUEST_WITHIN_S, HANDSHAKES_END_WITHIN_S, Server
 
 BACKLOG = 2048
+DRAIN_MARGIN_S = 5
+# Requests that were told to end (2 s), the thread that follows the database (3 s).
+CLOSE_WITHIN_S = 6
 KEEP_ALIVE_S = 75  # above the 60 s after which proxies and SDKs drop idle connections: the client closes first
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+
+def stop_within_s() -> float:
+    """How long a web process takes from the signal to its end at most; whoever stops it waits for longer."""
+    leaving_s = settings.NOTICE_SECONDS + HANDSHAKES_END_WITHIN_S + FIRST_REQUEST_WITHIN_S
+    return float(leaving_s + settings.DRAIN_SECONDS + DRAIN_MARGIN_S + CLOSE_WITHIN_S)
 
 
 class Startup:
@@ -32,6 +43,7 @@ class Startup:
     def __init__(self, application: Application) -> None:
         self._application = application
         self.refusal: str | None = None
+        self._language = get_language()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
@@ -44,7 +56,8 @@ class Startup:
                 message = {"type": "lifespan.startup.failed", "message": ""}
             await send(message)
 
-        await self._application(scope, receive, send_quietly)
+        with override(self._language):
+            await self._application(scope, receive, send_quietly)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether uvicorn's record is logged: after a refusal nothing is. Its terminal colours never are."""
@@ -52,17 +65,24 @@ class Startup:
         return self.refusal is None
 
 
-def serve(listener: socket.socket) -> None:
+def serve(
+    listeners: list[socket.socket],
+    *,
+    is_port_kept: Callable[[], bool] = lambda: False,
+    beat: Callable[[], None] | None = None,
+) -> None:
     """Return when the server has drained after SIGTERM or SIGINT. Raises StartRefused, OSError if it cannot listen."""
-    application = import_string(settings.ASGI_APPLICATION)
-    startup = Startup(application)
-    server = uvicorn.Server(_config(startup))
+    startup = Startup(import_string(settings.ASGI_APPLICATION))
+    server = Server(_config(startup), notice_s=settings.NOTICE_SECONDS, is_port_kept=is_port_kept, beat=beat)
     logging.getLogger("uvicorn.error").addFilter(startup.filter)
     # Uvicorn raises the signal that stopped it once more when it is done; a requested stop is a success.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: None)
+    signal.signal(signal.SIGQUIT, server.handle_exit)
     try:
-        server.run(sockets=[listener])
+        # The terminal's language is for the sentence of a refusal, not for those who send requests.
+        with override(settings.LANGUAGE_CODE):
+            server.run(sockets=listeners)
     except SystemExit as e:
         if startup.refusal is None:
             raise
@@ -83,7 +103,7 @@ def _config(application: Any) -> uvicorn.Config:
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
         # Longer than our own drain: uvicorn's end runs neither except nor finally in a response.
-        timeout_graceful_shutdown=int(settings.DRAIN_SECONDS) + 5,
+        timeout_graceful_shutdown=int(settings.DRAIN_SECONDS) + DRAIN_MARGIN_S,
         proxy_headers=bool(settings.TRUSTED_PROXIES),
         forwarded_allow_ips=settings.TRUSTED_PROXIES,
     )
