@@ -1,6 +1,6 @@
 # Python 3.11 or newer and make are all that a machine needs; the rest goes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench doctor clean
+.PHONY: help run test check messages bench doctor clean
 SHELL := /bin/sh
 
 BIN := .venv/bin
@@ -23,7 +23,7 @@ test: $(TEST_STAMP) ## Set everything up and run the tests: on SQLite, then on P
 	  STORES=$$stores $(BIN)/python -m pytest -n 2 --dist loadfile || failed=1; \
 	done; exit $$failed
 
-check: $(TEST_STAMP) ## Lint, types, layers of imports, migrations, Django's checks
+check: $(TEST_STAMP) ## Lint, types, layers of imports, migrations, Django's checks, translations
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -31,6 +31,7 @@ check: $(TEST_STAMP) ## Lint, types, layers of imports, migrations, Django's che
 	@mkdir -p .venv/check
 	$(THROW_AWAY) $(BIN)/python manage.py makemigrations --check --dry-run
 	$(THROW_AWAY) $(BIN)/python manage.py check
+	$(THROW_AWAY) $(BIN)/python manage.py messages --check
 
 bench: $(TEST_STAMP) ## Measure what a request costs, beside a plain proxy; ARGS=--quick, --help ...
 	@exec $(BIN)/python -m tests.bench $(ARGS)

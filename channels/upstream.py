@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 import aiohttp
 import orjson
+from django.utils.translation import gettext_noop
 
 from channels.records import Candidate, ChannelRecord, KeyRecord
 from providers.dialects import openai_chat
@@ -58,7 +59,9 @@ async def send_request(
         encoding = response.headers.get("Content-Encoding", "identity")
         if encoding != "identity":
             response.close()
-            raise UpstreamError(ErrorClass.GARBAGE, f"the answer came in {encoding[:20]}, which was not asked for", 200)
+            raise UpstreamError(
+                ErrorClass.GARBAGE, gettext_noop("the answer is in an encoding that was not asked for"), 200
+            )
         return response
     body = b""
     try:
@@ -104,20 +107,24 @@ def is_hang_up(error: BaseException) -> bool:
 def failure_of(error: BaseException, *, is_unanswered: bool = False) -> UpstreamError:
     """The classified error of a network failure. Its message names no address: callers may see it."""
     if is_refused(error):
-        return UpstreamError(ErrorClass.CHANNEL, "the channel's address is not allowed")
+        return UpstreamError(ErrorClass.CHANNEL, gettext_noop("the channel's address is not allowed"))
     if isinstance(error, aiohttp.ClientResponseError):
-        return UpstreamError(ErrorClass.GARBAGE, "the upstream did not answer in HTTP")
+        return UpstreamError(ErrorClass.GARBAGE, gettext_noop("the upstream did not answer in HTTP"))
     if isinstance(error, aiohttp.InvalidURL | ValueError) and not isinstance(error, OSError):
-        return UpstreamError(ErrorClass.CHANNEL, "the channel's address or headers are wrong")
+        return UpstreamError(ErrorClass.CHANNEL, gettext_noop("the channel's address or headers are wrong"))
     if isinstance(error, TimeoutError):
-        return UpstreamError(ErrorClass.TRANSIENT, "the upstream could not be reached in time", timed_out=True)
+        return UpstreamError(
+            ErrorClass.TRANSIENT, gettext_noop("the upstream could not be reached in time"), timed_out=True
+        )
     if isinstance(error, aiohttp.ClientSSLError):
-        return UpstreamError(ErrorClass.TRANSIENT, "the upstream's certificate is not valid")
+        return UpstreamError(ErrorClass.TRANSIENT, gettext_noop("the upstream's certificate is not valid"))
     if isinstance(error, aiohttp.ClientConnectorError):
-        return UpstreamError(ErrorClass.TRANSIENT, "the upstream could not be reached")
+        return UpstreamError(ErrorClass.TRANSIENT, gettext_noop("the upstream could not be reached"))
     if is_unanswered:
-        return UpstreamError(ErrorClass.TRANSIENT, "the upstream closed the connection", is_unanswered=True)
-    return UpstreamError(ErrorClass.TRANSIENT, "the connection to the upstream broke")
+        return UpstreamError(
+            ErrorClass.TRANSIENT, gettext_noop("the upstream closed the connection"), is_unanswered=True
+        )
+    return UpstreamError(ErrorClass.TRANSIENT, gettext_noop("the connection to the upstream broke"))
 
 
 def error_in(channel: ChannelRecord, doc: Mapping[str, Any]) -> UpstreamError | None:
@@ -138,7 +145,7 @@ async def read_answer(response: aiohttp.ClientResponse, channel: ChannelRecord) 
             size += len(part)
             if size > ANSWER_AT_MOST:
                 response.close()
-                raise UpstreamError(ErrorClass.GARBAGE, "the answer is too large", 200)
+                raise UpstreamError(ErrorClass.GARBAGE, gettext_noop("the answer is too large"), 200)
             parts.append(part)
     except (aiohttp.ClientError, OSError) as e:
         raise failure_of(e) from e
@@ -147,7 +154,7 @@ async def read_answer(response: aiohttp.ClientResponse, channel: ChannelRecord) 
     if error:
         raise error
     if not isinstance(doc.get("choices"), list) or not doc["choices"]:
-        raise UpstreamError(ErrorClass.GARBAGE, "the answer has no choices", 200)
+        raise UpstreamError(ErrorClass.GARBAGE, gettext_noop("the answer has no choices"), 200)
     return doc
 
 
@@ -156,9 +163,9 @@ def parse_object(data: bytes) -> dict[str, Any]:
     try:
         doc = orjson.loads(data)
     except orjson.JSONDecodeError as e:
-        raise UpstreamError(ErrorClass.GARBAGE, "the answer is not JSON", 200) from e
+        raise UpstreamError(ErrorClass.GARBAGE, gettext_noop("the answer is not JSON"), 200) from e
     if not isinstance(doc, dict):
-        raise UpstreamError(ErrorClass.GARBAGE, "the answer is not a JSON object", 200)
+        raise UpstreamError(ErrorClass.GARBAGE, gettext_noop("the answer is not a JSON object"), 200)
     return doc
 
 
@@ -179,7 +186,7 @@ class EventStream:
             piece = await self._response.content.readany()
             return self._splitter.feed(piece) if piece else self._last_events() or None
         except EventTooLarge as e:
-            raise UpstreamError(ErrorClass.GARBAGE, "an event of the stream is too large", 200) from e
+            raise UpstreamError(ErrorClass.GARBAGE, gettext_noop("an event of the stream is too large"), 200) from e
         except (aiohttp.ClientError, OSError) as e:
             raise failure_of(e) from e
 
@@ -202,14 +209,14 @@ class EventStream:
             events = await self.read()
             if events is None:
                 self._check_page(b"".join(held) + self._splitter.rest)
-                raise UpstreamError(ErrorClass.GARBAGE, "the stream ended before any content", 200)
+                raise UpstreamError(ErrorClass.GARBAGE, gettext_noop("the stream ended before any content"), 200)
             for index, event in enumerate(events, len(held)):
                 size += len(event)
                 if self._commits(event):
                     return held + events, index
             held += events
             if size > HELD_AT_MOST:
-                raise UpstreamError(ErrorClass.GARBAGE, "the stream has no content", 200)
+                raise UpstreamError(ErrorClass.GARBAGE, gettext_noop("the stream has no content"), 200)
 
     def _check_page(self, body: bytes) -> None:
         """Raise the error of a body that is an error object, or not JSON, and not a stream at all."""
@@ -224,7 +231,7 @@ class EventStream:
         if not data:
             return False
         if data.strip().startswith(openai_chat.DONE):
-            raise UpstreamError(ErrorClass.GARBAGE, "the stream ended before any content", 200)
+            raise UpstreamError(ErrorClass.GARBAGE, gettext_noop("the stream ended before any content"), 200)
         doc = parse_object(data)
         error = error_in(self._channel, doc)
         if error:

@@ -15,6 +15,7 @@ from random import Random
 
 import orjson
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from msgspec.structs import replace
 
 from billing.attempts import AnswerFacts, AttemptAccount
@@ -24,6 +25,7 @@ from channels.upstream import EventStream, headers_of, read_answer, send_request
 from providers.dialects.openai_chat import build_payload, output_limit
 from routing.call import Answer, Call
 from smartrouter.lib.errors import ErrorClass, RouterError, UpstreamError
+from smartrouter.lib.language import in_active_language
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +135,7 @@ def upstream_error_of(error: Exception) -> UpstreamError:
     if isinstance(error, UpstreamError):
         return error
     logger.error("answer_unreadable", exc_info=error)
-    return UpstreamError(ErrorClass.GARBAGE, "the answer could not be read")
+    return UpstreamError(ErrorClass.GARBAGE, gettext_noop("the answer could not be read"))
 
 
 def _encode_payload(call: Call, candidate: Candidate) -> bytes:
@@ -194,7 +196,7 @@ def close_leftover(call: Call) -> None:
     account = call.account
     if account is not None and not account.is_closed:
         logger.error("attempt_left_open", extra={"attempt": account.tag})
-        error = UpstreamError(ErrorClass.GARBAGE, "the router failed while it read the answer")
+        error = UpstreamError(ErrorClass.GARBAGE, gettext_noop("the router failed while it read the answer"))
         call.plane.spool.append(account.failed_line(error, is_billable=True), keep=True)
 
 
@@ -215,8 +217,7 @@ async def _attempt(call: Call, account: AttemptAccount, key: KeyRecord | None, p
             response = None  # from here on it is the relay's
             return Answer(account, stream, events, first)
     except TimeoutError as e:
-        what = "no content" if call.is_streamed else "no whole answer"
-        message = f"{what} within {time.perf_counter() - began:.3g} s"
+        message = gettext_noop("no content came") if call.is_streamed else gettext_noop("the whole answer did not come")
         raise UpstreamError(ErrorClass.TRANSIENT, message, timed_out=True) from e
     finally:
         call.upstream_s += time.perf_counter() - began
@@ -250,6 +251,7 @@ def close_unanswered(call: Call, account: AttemptAccount) -> None:
     is_charged = call.end_reason != "drained"
     line = account.close_line(call.end_reason, usage, answer=AnswerFacts(), is_charged=is_charged)
     call.plane.spool.append(line, keep=True)
+    call.plane.sessions.note(call.facts, line.charge_nusd)
 
 
 def failure_for_caller(failed: Sequence[UpstreamError], *, has_begun: bool = False) -> RouterError:
@@ -258,13 +260,14 @@ def failure_for_caller(failed: Sequence[UpstreamError], *, has_begun: bool = Fal
     has_begun: the answer broke off, so that waiting for a channel is no longer the question.
     """
     last = failed[-1]
+    text = in_active_language(last.message)
     if last.kind is ErrorClass.CONTEXT:
-        return RouterError(400, "context_length_exceeded", last.message, param=last.param or "messages")
+        return RouterError(400, "context_length_exceeded", text, param=last.param or "messages")
     if last.kind is ErrorClass.CONTENT:
-        return RouterError(400, "content_filter", last.message, param=last.param)
+        return RouterError(400, "content_filter", text, param=last.param)
     if last.kind is ErrorClass.REQUEST:
         status = last.status if last.status in (400, 413, 415, 422) else 400
-        return RouterError(status, last.code or "invalid_request", last.message, param=last.param)
+        return RouterError(status, last.code or "invalid_request", text, param=last.param)
     metadata = {"attempts": len(failed)}
     if all(error.kind is ErrorClass.RATE for error in failed) and not has_begun:
         waits = [error.retry_after_s for error in failed if error.retry_after_s is not None]
@@ -274,8 +277,8 @@ def failure_for_caller(failed: Sequence[UpstreamError], *, has_begun: bool = Fal
             503, "no_available_channel", message, kind="server_error", retry_after_s=wait, metadata=metadata
         )
     if last.timed_out:
-        message = _("The upstream did not answer in time: %s.") % last.message
+        message = _("The upstream did not answer in time: %s.") % text
         return RouterError(504, "upstream_timeout", message, kind="server_error", metadata=metadata)
-    shown = _("it refused the router") if last.kind in OURS else last.message
+    shown = _("it refused the router") if last.kind in OURS else text
     message = _("The upstream failed: %s.") % shown.rstrip(".")
     return RouterError(502, "upstream_error", message, kind="server_error", metadata=metadata)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
+from django.utils.translation import gettext_noop
 
 from providers.dialects import openai_chat
 from providers.usage import Usage
@@ -66,7 +67,7 @@ class StreamScanner:
             try:
                 event.decode()
             except UnicodeDecodeError as e:
-                raise BadEvent("the stream is not UTF-8") from e
+                raise BadEvent(gettext_noop("the stream is not UTF-8")) from e
         if b"[DONE]" in event and data_of(event).strip().startswith(openai_chat.DONE):
             self.is_done = True
             return b""
@@ -85,9 +86,9 @@ class StreamScanner:
         try:
             doc = orjson.loads(data)
         except orjson.JSONDecodeError as e:
-            raise BadEvent("an event of the stream is not JSON") from e
+            raise BadEvent(gettext_noop("an event of the stream is not JSON")) from e
         if not isinstance(doc, dict):
-            raise BadEvent("an event of the stream is not a JSON object")
+            raise BadEvent(gettext_noop("an event of the stream is not a JSON object"))
         if openai_chat.error_object(doc):
             self.error = doc
             return b""

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import nullcontext
 from io import BytesIO
 from typing import Any
 
@@ -17,6 +18,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve
 from django.utils.translation import gettext as _
+from django.utils.translation import override
 
 from routing.call import Call
 from routing.endpoints.base import error_response, has_known_key
@@ -25,6 +27,7 @@ from routing.failover import close_leftover
 from routing.plane import LEFT_AT_MOST, LEFT_FOR_S, Plane, current_plane
 from smartrouter.lib.clock import dashed, mint_hex7, now_ms
 from smartrouter.lib.errors import RouterError
+from smartrouter.lib.language import language_of
 from smartrouter.lib.logs import request_id_var
 
 logger = logging.getLogger(__name__)
@@ -42,6 +45,7 @@ ANONYMOUS_AT_MOST = 64 * 1024
 PATH_SHOWN_AT_MOST = 200
 URLCONF = "routing.urls"
 _views: dict[str, Callable[..., Awaitable[HttpResponseBase]]] = {}
+_DEFAULT_LANGUAGE = nullcontext()
 _buffered = 0
 
 
@@ -57,7 +61,13 @@ def body_cap(path: str) -> int:
 
 
 async def handle(scope: Scope, receive: Receive, send: Send) -> None:
-    """Serve one request."""
+    """Serve one request, in its own language: set in the context of this task, which the request's task gets a copy of."""
+    language = language_of(scope["headers"])
+    with override(language) if language else _DEFAULT_LANGUAGE:
+        await _handle(scope, receive, send)
+
+
+async def _handle(scope: Scope, receive: Receive, send: Send) -> None:
     global _buffered
     exchange = Exchange(scope, send)
     body = b""

@@ -175,6 +175,7 @@ class RouterKeyAdmin(ModelAdmin):
             "opts": self.opts,
             "key": obj,
             "token": obj.minted.reveal(),
+            "is_shown_once": True,
             "list_url": reverse("admin:accounts_routerkey_changelist"),
             "add_url": reverse("admin:accounts_routerkey_add"),
         }
@@ -212,7 +213,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     readonly_fields = ["last_login", "date_joined"]
     fieldsets = [
         (None, {"fields": ["username", "password"]}),
-        (gettext_lazy("Person"), {"fields": ["first_name", "last_name", "email"]}),
+        (gettext_lazy("Personal details"), {"fields": ["first_name", "last_name", "email"]}),
         (
             gettext_lazy("Access"),
             {

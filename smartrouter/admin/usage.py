@@ -14,6 +14,7 @@ from providers.models import DatedRates
 from providers.prices import SORTS
 from smartrouter.admin.fields import text_of
 from smartrouter.admin.labels import hint, label, money, stack
+from smartrouter.lib.language import in_active_language
 from smartrouter.lib.money import show_usd
 
 _STATUS_KINDS = {
@@ -26,10 +27,15 @@ _STATUS_KINDS = {
 }
 
 
+def show_error(record: UsageRecord) -> str:
+    """What went wrong, in the reader's language where the words are ours."""
+    return in_active_language(record.error_message)
+
+
 def show_status(record: UsageRecord) -> SafeString:
     """The status as a coloured label, the error on hover."""
     return label(
-        record.get_status_display(), _STATUS_KINDS.get(UsageRecord.Status(record.status), ""), record.error_message
+        record.get_status_display(), _STATUS_KINDS.get(UsageRecord.Status(record.status), ""), show_error(record)
     )
 
 
@@ -42,10 +48,14 @@ def show_seconds(duration_ms: int | None) -> str:
 
 def show_tokens(record: UsageRecord) -> SafeString:
     """Prompt and completion tokens; cached, reasoning and estimated on hover."""
-    details = [f"{_('cached')}: {record.cached_tokens:,}", f"{_('reasoning')}: {record.reasoning_tokens:,}"]
+    details = _("cached: %(cached)s, reasoning: %(reasoning)s") % {
+        "cached": f"{record.cached_tokens:,}",
+        "reasoning": f"{record.reasoning_tokens:,}",
+    }
     mark = "≈ " if record.is_estimated else ""
-    details += [_("estimated")] if record.is_estimated else []
-    return hint(f"{mark}{record.prompt_tokens:,} / {record.completion_tokens:,}", ", ".join(details))
+    if record.is_estimated:
+        details = _("%s, estimated") % details
+    return hint(f"{mark}{record.prompt_tokens:,} / {record.completion_tokens:,}", details)
 
 
 def show_route(record: UsageRecord) -> SafeString:
@@ -88,14 +98,12 @@ def show_price_used(price: dict[str, Any] | None) -> SafeString | str:
     """The price that a record keeps, one sort of tokens a line."""
     if not price:
         return "-"
-    lines = [
-        (text_of(DatedRates, sort)["label"], price[sort], price.get("currency", "USD"))
-        for sort in SORTS
-        if sort in price
-    ]
-    shown = format_html_join("", "<div>{}: {} {}</div>", lines)
-    if "usd_per_unit" in price:
-        shown += format_html("<div>1 {} = {} USD</div>", price.get("currency"), price["usd_per_unit"])
+    currency = price.get("currency", "USD")
+    lines = [(text_of(DatedRates, sort)["label"], f"{price[sort]} {currency}") for sort in SORTS if sort in price]
     if price.get("source"):
-        shown += format_html("<div>{}: {}</div>", _("Source"), price["source"])
+        lines.append((_("Source"), price["source"]))
+    texts = [_("%(name)s: %(value)s") % {"name": name, "value": value} for name, value in lines]
+    if "usd_per_unit" in price:
+        texts.append(f"1 {currency} = {price['usd_per_unit']} USD")
+    shown = format_html_join("", "<div>{}</div>", ((text,) for text in texts))
     return format_html("{}<div>{}</div>", shown, _("Per million tokens; “per request” for each request."))

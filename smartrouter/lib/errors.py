@@ -56,7 +56,8 @@ class ErrorClass(StrEnum):
 class UpstreamError(Exception):
     """One attempt failed, classified by its adapter.
 
-    message is safe to show to callers: no keys, organisation or account ids. status is the upstream's HTTP status, None
+    message is safe to show to callers: no keys, organisation or account ids. Ours are English, marked with gettext_noop, and
+    translated where they are shown (smartrouter.lib.language). status is the upstream's HTTP status, None
     where none came. timed_out tells a deadline from the other TRANSIENT ones; is_unanswered a connection that closed
     before a byte of an answer.
     """

@@ -17,6 +17,9 @@ from ipaddress import (
     ip_network,
 )
 
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
+
 IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
 
@@ -71,8 +74,7 @@ class AddressPolicy:
     def parse(cls, networks: Iterable[str]) -> "AddressPolicy":
         """The policy for networks as an operator writes them, such as `127.0.0.0/8` or `::1`.
 
-        Raises ValueError with a sentence for a wrong entry. It is not translated: settings are read before Django can
-        translate.
+        Raises ValueError with a lazy sentence for a wrong entry: settings are read before Django can translate.
         """
         parsed: list[IPNetwork] = []
         for text in (entry.strip() for entry in networks):
@@ -80,7 +82,13 @@ class AddressPolicy:
                 network = ip_network(text)
             except ValueError as exc:
                 raise ValueError(
-                    f"{text!r} is not a network. Write an address or a network such as 10.0.0.0/8 or ::1; {exc}."
+                    format_lazy(
+                        _(
+                            "{entry} is not a network: write an address such as ::1, or a network such as 10.0.0.0/8, "
+                            "which begins with its own first address"
+                        ),
+                        entry=repr(text),
+                    )
                 ) from exc
             parsed.append(network)
         return cls(tuple(parsed))

@@ -6,13 +6,15 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from smartrouter.doctor import Level, examine
 
 
 class Command(BaseCommand):
-    help = gettext_lazy("Check settings, database, usage spool, clock and channels; exit code 1 if there is a problem.")  # type: ignore[assignment]
+    @property
+    def help(self) -> str:  # type: ignore[override]
+        return _("Check settings, database, usage spool, clock and channels; exit code 1 if there is a problem.")
+
     # They are among the findings.
     requires_system_checks = []
 
@@ -25,7 +27,8 @@ class Command(BaseCommand):
         for finding in examine(with_network=not options["no_network"]):
             counts[finding.level] += 1
             mark = styles[finding.level](f"{finding.level.value!s:<8}")
-            advice = f". {finding.advice}" if finding.advice else ""
-            self.stdout.write(f"{mark} {finding.subject}: {finding.text.rstrip('.')}{advice}")
+            line = _("%(subject)s: %(text)s. %(advice)s") if finding.advice else _("%(subject)s: %(text)s")
+            parts = {"subject": finding.subject, "text": finding.text.rstrip(".。"), "advice": finding.advice}
+            self.stdout.write(f"{mark} {line % parts}")
         if counts[Level.PROBLEM]:
             sys.exit(1)
