@@ -26,8 +26,9 @@ async def running(application: Application) -> AsyncIterator[None]:
 
 
 async def ask(
-    application: Application, method: str, path: str, body: bytes = b"", *, key: str, leave_after: int = 0
-) -> int:
+    application: Application, method: str, path: str, body: bytes = b"", *, key: str, leave_after: int = 0,
+    session: str = "",
+) -> int:  # fmt: skip
     """The status of an answer, once all of it has come or the client has left after so many parts of it.
 
     Like a chunked request it has no Content-Length.
@@ -49,6 +50,7 @@ async def ask(
         (b"host", b"probe"),
         (b"authorization", f"Bearer {key}".encode()),
         (b"content-type", b"application/json"),
+        *([(b"x-session-id", session.encode())] if session else []),
     ]
     scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
              "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "", "headers": headers,

@@ -1,5 +1,7 @@
 """The real thing for tests: simulators, a web process and an ingester as processes of their own, on a database of their own.
 
+With STORES=server what serves is gunicorn with two web processes, on PostgreSQL and Redis.
+
     with running_stack(document) as stack:
         stack.post({...}); stack.rows()
 
@@ -23,8 +25,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.simulator.harness import SimulatorProcess, simulator_process
-from tests.stores import ROOT, Stores
+from tests.stores import IS_SERVER, ROOT, Postgres, Redis, Stores
 
+SERVE = [sys.executable, "-m", "gunicorn", "-c", "smartrouter/delivery/gunicorn.py"]
+if not IS_SERVER:
+    SERVE = [sys.executable, "manage.py", "web"]
 KEY = "rk_test_" + "k" * 40
 OTHER_KEY = "rk_other_" + "o" * 40
 
@@ -95,12 +100,12 @@ class Stack:
         assert done.returncode == 0, done.stderr
 
     def start_web(self, command: list[str] | None = None) -> None:
-        """Start the web process, or what stands in for it, and wait until it is ready."""
+        """Start the web process (gunicorn with two), or what stands in for it, and wait until it is ready."""
         log = (self.data / "web.log").open("ab")
-        command = command or [sys.executable, "manage.py", "web"]
+        command = command or SERVE
         self.web = subprocess.Popen(command, cwd=ROOT, env=self.env, stdout=log, stderr=log)
         self.processes.append(self.web)
-        until = time.monotonic() + 40
+        until = time.monotonic() + 90
         while time.monotonic() < until:
             try:
                 urllib.request.urlopen(f"{self.url}/health/ready", timeout=1)
@@ -111,10 +116,56 @@ class Stack:
         raise AssertionError(f"not ready: {self.log}")
 
     def kill_web(self, number: int = signal.SIGKILL) -> None:
-        """Send a signal to the web process and wait for its end."""
+        """Send a signal to what serves and wait for its end; a SIGKILL goes to gunicorn and its workers at once."""
         assert self.web is not None
+        for pid in self.servers() if number == signal.SIGKILL else ():
+            if pid != self.web.pid:
+                os.kill(pid, number)
         self.web.send_signal(number)
         self.web.wait(60)
+
+    def servers(self) -> list[int]:
+        """The processes that answer requests: the web process itself, or gunicorn's workers."""
+        assert self.web is not None
+        children = Path(f"/proc/{self.web.pid}/task/{self.web.pid}/children").read_text().split()
+        return [int(pid) for pid in children] or [self.web.pid]
+
+    def rss_mb(self) -> float:
+        """The memory of the largest process that answers requests."""
+        lines = [line for pid in self.servers() for line in Path(f"/proc/{pid}/status").read_text().splitlines()]
+        return max(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+
+    @contextmanager
+    def another_host(self, **env: str) -> "Iterator[Stack]":
+        """A second host on the same stores and simulators, with a data folder and a port of its own; it serves."""
+        with tempfile.TemporaryDirectory(prefix="smartrouter-host-") as folder:
+            port = free_port()
+            ours = {**self.env, "SMARTROUTER_DATA": folder, "PORT": str(port), **env}
+            other = Stack(Path(folder), port, ours, self.alpha, self.beta, self.stores)
+            try:
+                other.start_web()
+                yield other
+            finally:
+                other.stop()
+
+    def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        """A long-running Python command on this stack's data, such as ("manage.py", "ingest"); it ends with the stack."""
+        log = (self.data / "rest.log").open("ab")
+        process = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=self.env, stdout=log, stderr=log)
+        self.processes.append(process)
+        return process
+
+    def stop(self) -> None:
+        """End whatever was started."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.terminate()
+        for process in self.processes:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
     def post(
         self, body: Any, key: str | None = KEY, *, path: str = "/v1/chat/completions", timeout_s: float = 30,
@@ -150,27 +201,21 @@ class Stack:
 
 
 @contextmanager
-def running_stack(document: dict[str, Any] | None = None, **env: str) -> Iterator[Stack]:
-    """A stack that serves; env adds settings. Everything is gone afterwards."""
+def running_stack(
+    document: dict[str, Any] | None = None, *, servers: tuple[Postgres, Redis] | None = None, **env: str
+) -> Iterator[Stack]:
+    """A stack that serves; env adds settings; servers: its own PostgreSQL and Redis. Everything is gone afterwards."""
     with ExitStack() as stack, tempfile.TemporaryDirectory(prefix="smartrouter-stack-") as folder:
         alpha = stack.enter_context(simulator_process("alpha"))
         beta = stack.enter_context(simulator_process("beta"))
-        stores = Stores(Path(folder))
+        stores = Stores(Path(folder), servers=servers)
         stack.callback(stores.drop)
         port = free_port()
-        ours = {"PORT": str(port), "LOG_LEVEL": "INFO"}
+        ours = {"PORT": str(port), "LOG_LEVEL": "INFO", "WEB_CONCURRENCY": "2" if IS_SERVER else "1"}
         made = Stack(Path(folder), port, {**os.environ, **ours, **stores.env, **env}, alpha, beta, stores)
         made.apply(document or two_channels())
         made.start_web()
         try:
             yield made
         finally:
-            for process in made.processes:
-                if process.poll() is None:
-                    process.terminate()
-            for process in made.processes:
-                try:
-                    process.wait(10)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+            made.stop()

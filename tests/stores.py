@@ -162,13 +162,16 @@ class Stores:
     query() gives the same values whatever the database: ids as 32 digits, 0 and 1, times and JSON as text.
     """
 
-    def __init__(self, data: Path, *, is_migrated: bool = True) -> None:
-        folder = _template_folder() if is_migrated else None
+    def __init__(self, data: Path, *, is_migrated: bool = True, servers: tuple[Postgres, Redis] | None = None) -> None:
+        folder = _template_folder() if is_migrated and servers is None else None
         self.env = {"SMARTROUTER_DATA": str(data)}
         self._file = data / "smartrouter.sqlite3"
         self._name = ""
         data.mkdir(parents=True, exist_ok=True)
-        if IS_SERVER:
+        if servers:
+            self.env |= {"DATABASE_URL": servers[0].url(), "REDIS_URL": servers[1].url()}
+            _migrate(**self.env)
+        elif IS_SERVER:
             self._name = f"stack_{uuid.uuid4().hex}"
             execute(
                 postgres_url("postgres"), f"CREATE DATABASE {self._name} TEMPLATE {TEMPLATE if folder else 'template1'}"
@@ -184,7 +187,7 @@ class Stores:
 
     def query(self, sql: str, *values: Any) -> list[dict[str, Any]]:
         """The rows of a statement whose placeholders are question marks; what it changes is committed."""
-        if not self._name:
+        if "DATABASE_URL" not in self.env:
             return _query_sqlite(self._file, sql, values)
         import psycopg
         from psycopg.rows import dict_row
@@ -196,7 +199,7 @@ class Stores:
 
     def insert(self, table: str, columns: str, rows: Iterable[tuple[Any, ...]]) -> None:
         """Many rows at once; the columns are separated by commas."""
-        if not self._name:
+        if "DATABASE_URL" not in self.env:
             import sqlite3
 
             places = ", ".join("?" for _ in columns.split(","))
@@ -213,11 +216,11 @@ class Stores:
     def contents(self) -> dict[str, bytes]:
         """Everything that the stores hold, in plain: each table, and what Redis has."""
         listed = "SELECT name FROM sqlite_master WHERE type = 'table'"
-        if self._name:
+        if "DATABASE_URL" in self.env:
             listed = "SELECT table_name AS name FROM information_schema.tables WHERE table_schema = 'public'"
         tables = [row["name"] for row in self.query(listed)]
         found = {name: repr(self.query(f'SELECT * FROM "{name}"')).encode() for name in tables}
-        if self._name:
+        if "REDIS_URL" in self.env:
             import redis
 
             with redis.Redis.from_url(self.env["REDIS_URL"]) as client:

@@ -99,13 +99,6 @@ def ours(stack: Stack) -> str:
     return f"0100007F:{stack.port:04X}"
 
 
-def rss_mb(stack: Stack) -> float:
-    """The web process's memory."""
-    assert stack.web is not None
-    with open(f"/proc/{stack.web.pid}/status") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024
-
-
 def test_the_upstream_of_a_stream_is_cut_within_a_second_and_the_row_says_what_came(stack: Stack) -> None:
     gone = run_clients(lambda session: leave_streams(session, stack))
 
@@ -176,7 +169,7 @@ class Unread:
 
 
 def test_clients_that_do_not_read_cost_little_memory_and_hold_up_nobody(stack: Stack) -> None:
-    before_mb, unread, waits = rss_mb(stack), Unread(), []
+    before_mb, unread, waits = stack.rss_mb(), Unread(), []
     with Firehose() as firehose:
         stack.execute("UPDATE providers_provider SET base_url = ? WHERE name = 'sim-b'", firehose.base_url)
         stack.execute("INSERT INTO routing_change (model, row, at) VALUES ('providers.provider', '', '2026-01-01')")
@@ -190,7 +183,7 @@ def test_clients_that_do_not_read_cost_little_memory_and_hold_up_nobody(stack: S
             assert stack.post(chat("quick"))[0] == 200
             waits.append(time.monotonic() - began)
             time.sleep(0.5)
-        grown_mb = rss_mb(stack) - before_mb
+        grown_mb = stack.rss_mb() - before_mb
         unread.close()
         asyncio.run(until(lambda: firehose.ended == SLOW_READERS, within_s=1))
 

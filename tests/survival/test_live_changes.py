@@ -191,12 +191,12 @@ def latencies_during(stack: Stack, act: Callable[[], Any]) -> tuple[Any, str]:
 
 def test_changes_are_live_within_a_second_with_100_000_keys_loaded() -> None:
     with running_stack(document()) as stack, Operator(stack) as operator:
-        small_mb = rss_mb(stack)
+        small_mb = stack.rss_mb()
         stack.kill_web()
         insert_keys(stack, MANY_KEYS)
         stack.start_web()
         loaded_s = [orjson.loads(line)["seconds"] for line in stack.log.splitlines() if "table_loaded" in line]
-        print(f"\n{MANY_KEYS} keys: loaded in {loaded_s[-1]} s, {rss_mb(stack):.0f} MB (without: {small_mb:.0f} MB)")
+        print(f"\n{MANY_KEYS} keys: loaded in {loaded_s[-1]} s, {stack.rss_mb():.0f} MB (without: {small_mb:.0f} MB)")
 
         def revoke_one() -> float:
             number = MANY_KEYS - 7
@@ -235,10 +235,3 @@ def test_changes_are_live_within_a_second_with_100_000_keys_loaded() -> None:
     assert many_s < LIVE_WITHIN_S
     assert switched_s < LIVE_WITHIN_S
     assert all_s < LIVE_WITHIN_S
-
-
-def rss_mb(stack: Stack) -> float:
-    """The web process's memory."""
-    assert stack.web is not None
-    with open(f"/proc/{stack.web.pid}/status") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024

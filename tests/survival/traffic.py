@@ -62,10 +62,13 @@ class Heard:
         return found["error"]["code"] if "error" in found else None
 
 
-async def listen(session: aiohttp.ClientSession, stack: Stack, body: dict[str, Any], heard: Heard) -> Heard:
-    """Read an answer to its end, whatever it is; `heard` fills while it comes."""
+async def listen(
+    session: aiohttp.ClientSession, stack: Stack, body: dict[str, Any], heard: Heard, more: dict[str, str] | None = None
+) -> Heard:
+    """Read an answer to its end, whatever it is; `heard` fills while it comes; more: headers."""
+    headers = {**HEADERS, **(more or {})}
     try:
-        async with session.post(f"{stack.url}/v1/chat/completions", json=body, headers=HEADERS) as response:
+        async with session.post(f"{stack.url}/v1/chat/completions", json=body, headers=headers) as response:
             heard.status = response.status
             heard.headers = {name.lower(): value for name, value in response.headers.items()}
             async for data in response.content.iter_any():
