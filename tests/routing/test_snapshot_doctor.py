@@ -32,7 +32,11 @@ def test_a_snapshot_that_can_be_served_from_is_well(tmp_path: Path) -> None:
     assert run(LOOK, tmp_path, SERVER).startswith("OK ")
 
 
-@pytest.mark.parametrize(("database", "words"), [(SERVER, "there is no snapshot"), (SERVER + "2", "another database")])
+@pytest.mark.parametrize(
+    ("database", "words"),
+    [(SERVER, "there is no snapshot"), (SERVER + "2", "another database")],
+    ids=["missing", "another database's"],
+)
 def test_one_that_cannot_is_a_warning(tmp_path: Path, database: str, words: str) -> None:
     if database != SERVER:
         run(WRITE, tmp_path, SERVER)
