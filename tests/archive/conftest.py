@@ -1,6 +1,7 @@
 """Installations on both databases, whatever the tests themselves run on: archives go from each to each."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,10 +18,12 @@ def postgres() -> Iterator[str]:
     if stores.IS_SERVER:
         yield os.environ["TEST_POSTGRES_URL"]
         return
-    server = stores.Postgres(Path(tempfile.mkdtemp(prefix="smartrouter-pg-")) / "data")
+    folder = Path(tempfile.mkdtemp(prefix="smartrouter-pg-"))  # a short path: the server's socket lies in it
+    server = stores.Postgres(folder / "data")
     stores.execute(server.url(), "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
     yield server.url("{}")
     server.close()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
