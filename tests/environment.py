@@ -23,6 +23,9 @@ os.mkdir(os.path.join(os.environ["SMARTROUTER_DATA"], "static"))  # WhiteNoise w
 for name in ("DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY", "OPENROUTER_API_KEY"):
     os.environ.pop(name, None)
 
+# These folders start the stores that they are about, whatever STORES says: they run once, in one of the two passes.
+OWN_STORES = {"archive": "embedded", "delivery": "server"}
+
 # With several test processes the first one starts the servers; the others, which it starts, inherit their addresses.
 IS_FIRST = "TEST_TEMPLATE_FOLDER" not in os.environ
 _servers: list[stores.Postgres | stores.Redis] = []
@@ -36,8 +39,10 @@ if stores.IS_SERVER:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what is about the other stores."""
-    other = "embedded" if stores.IS_SERVER else "server"
-    left_out = [item for item in items if item.get_closest_marker(other)]
+    ours, other = ("server", "embedded") if stores.IS_SERVER else ("embedded", "server")
+    left_out = [
+        item for item in items if item.get_closest_marker(other) or OWN_STORES.get(item.path.parent.name, ours) != ours
+    ]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]

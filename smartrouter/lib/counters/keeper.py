@@ -65,7 +65,7 @@ class CounterKeeper:
         self._was_away = False
         self._has_dropped = False
         self._is_closing = False
-        self._check_at = 0.0
+        self._check_at = self._known_from = 0.0
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -149,6 +149,9 @@ class CounterKeeper:
             self._due = {key: noted for key, noted in self._latest.items() if key not in self._fresh}
             if self._has_dropped:
                 self._seeder.catch_up()
+            if self._was_away and self.store.is_shared:
+                # It was away for the others as well, and what they have still to add is missing from the totals.
+                self._known_from = self._clock() + self.timing.grace_s
             self._marker, self._was_away, self._has_dropped = marker, False, False
         self._seeder.tend(standing)
 
@@ -167,7 +170,8 @@ class CounterKeeper:
                 raise
             for noted, total in zip(batch, totals, strict=True):
                 # While older entries wait, their counters are behind.
-                _tell(noted, None if self._due else total)
+                is_known = not self._due and self._clock() >= self._known_from
+                _tell(noted, total if is_known else None)
 
     async def _add(self, batch: list[Noted]) -> list[int | None]:
         try:

@@ -59,9 +59,9 @@ class Timing:
     """When things are done, in seconds.
 
     tick_s: how often a process looks at the store. grace_s: how long a seeding takes at least, so that every live process
-    has seen it and added its entries again. remember_s: how long a process remembers its own entries; records have to
-    arrive within that time. late_after_s: when records are read again after a seeding, all recent ones. late_every_s: how
-    often those are read that came without a live process.
+    has seen it and added its entries again; and for how long totals are not known after the store was away. remember_s:
+    how long a process remembers its own entries; records have to arrive within that time. late_after_s: when records are
+    read again after a seeding, all recent ones. late_every_s: how often those are read that came without a live process.
     """
 
     tick_s: float = 1.0
