@@ -23,8 +23,15 @@ os.mkdir(os.path.join(os.environ["SMARTROUTER_DATA"], "static"))  # WhiteNoise w
 for name in ("DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY", "OPENROUTER_API_KEY"):
     os.environ.pop(name, None)
 
-# These folders start the stores that they are about, whatever STORES says: they run once, in one of the two passes.
-OWN_STORES = {"archive": "embedded", "delivery": "server"}
+# What starts the stores that it is about, or needs none, whatever STORES says, runs once, in one of the two passes.
+ONCE = {
+    "archive": "embedded",
+    "delivery": "server",
+    "lib": "server",
+    "test_session_costs_shared": "server",
+    "test_snapshot_servers": "server",
+    "test_spool_disk": "embedded",
+}
 
 # With several test processes the first one starts the servers; the others, which it starts, inherit their addresses.
 IS_FIRST = "TEST_TEMPLATE_FOLDER" not in os.environ
@@ -41,7 +48,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out what is about the other stores."""
     ours, other = ("server", "embedded") if stores.IS_SERVER else ("embedded", "server")
     left_out = [
-        item for item in items if item.get_closest_marker(other) or OWN_STORES.get(item.path.parent.name, ours) != ours
+        item
+        for item in items
+        if item.get_closest_marker(other) or other in (ONCE.get(item.path.parent.name), ONCE.get(item.path.stem))
     ]
     if left_out:
         config.hook.pytest_deselected(items=left_out)

@@ -167,7 +167,8 @@ class Stores:
         self.env = {"SMARTROUTER_DATA": str(data)}
         self._file = data / "smartrouter.sqlite3"
         self._name = ""
-        data.mkdir(parents=True, exist_ok=True)
+        if folder or servers:
+            data.mkdir(parents=True, exist_ok=True)
         if servers:
             self.env |= {"DATABASE_URL": servers[0].url(), "REDIS_URL": servers[1].url()}
             _migrate(**self.env)

@@ -40,6 +40,7 @@ def test_a_tiny_run_is_valid_and_leaves_nothing_behind_but_its_history(tmp_path:
 
 
 @pytest.mark.slow
+@pytest.mark.embedded
 @pytest.mark.timeout(300)
 def test_ctrl_c_leaves_no_process_and_no_folder(tmp_path: Path) -> None:
     command = [*COMMAND[:-1], "--quick", "--proxy", "relay"]

@@ -42,8 +42,8 @@ def environment(data: Path, *, is_bare: bool = False, **settings: str) -> dict[s
     web, alpha, beta = free_ports(3)
     kept = {k: v for k, v in os.environ.items() if k not in NOT_HANDED_ON and not k.endswith("_API_KEY")}
     ours = {"SMARTROUTER_DATA": str(data), "PORT": str(web), "SIMULATOR_PORTS": f"{alpha},{beta}", "DRAIN_SECONDS": "3"}
-    if IS_SERVER and not is_bare:
-        ours |= SERVER | stores_of(data, is_migrated=False).env
+    if not is_bare:
+        ours |= (SERVER if IS_SERVER else {}) | stores_of(data, is_migrated=False).env
     return {**kept, **ours, **settings}
 
 

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.slow
 PACE_MS = 20
 OFFERS = {
     "stream": (f"sim-fast!ok:pace_ms={PACE_MS},chunks=500",),
-    "plain": ("sim-fast!ok:pace_ms=50,chunks=40",),  # 2 s
+    "plain": ("sim-fast!ok:pace_ms=150,chunks=40",),  # 6 s
     "quick": ("sim-smart",),
     "flood": ("sim-smart", "sim-fast"),
 }
@@ -50,7 +50,7 @@ ESTABLISHED = "01"  # as /proc/net/tcp has it
 def stack() -> Iterator[Stack]:
     document = offering_document(OFFERS)
     document["channels"][0]["models"].pop()  # the flood comes from beta alone
-    with running_stack(document) as running:
+    with running_stack(document, WEB_CONCURRENCY="1") as running:  # how many are drained is each process's own count
         yield running
 
 
@@ -94,9 +94,10 @@ def closed_entries(stack: Stack, within_s: float = 10) -> list[dict[str, Any]]:
     return journals(stack)
 
 
-def ours(stack: Stack) -> str:
-    """The web process's own address as /proc/net/tcp has it."""
-    return f"0100007F:{stack.port:04X}"
+def open_connections(stack: Stack) -> int:
+    """How many connections the web process's port has."""
+    table = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+    return sum(fields[1] == f"0100007F:{stack.port:04X}" and fields[3] == ESTABLISHED for fields in table)
 
 
 def test_the_upstream_of_a_stream_is_cut_within_a_second_and_the_row_says_what_came(stack: Stack) -> None:
@@ -117,11 +118,11 @@ def test_the_upstream_of_a_stream_is_cut_within_a_second_and_the_row_says_what_c
 
 
 async def leave_plain(session: aiohttp.ClientSession, stack: Stack) -> None:
-    """100 clients that leave half a second after they asked for a plain answer."""
+    """100 clients that leave halfway through their plain answer."""
 
     async def ask() -> None:
         try:
-            async with asyncio.timeout(1.0):
+            async with asyncio.timeout(3.0):
                 await listen(session, stack, chat("plain"), Heard("plain"))
         except TimeoutError:
             return
@@ -209,11 +210,8 @@ def test_a_client_that_does_not_read_is_cut_off_in_the_end(stack: Stack) -> None
         unread.open(stack)
         asyncio.run(until(lambda: firehose.ended == 1))
 
-        assert stack.web is not None
-        table = Path(f"/proc/{stack.web.pid}/net/tcp").read_text().splitlines()
-        connections = [line for line in table if line.split()[1] == ours(stack)]
+        asyncio.run(until(lambda: not open_connections(stack)))
     row = [row for row in assert_complete(stack) if row["requested_model"] == "flood"][-1]
 
     assert (row["status"], row["is_billable"]) == ("client_gone", 1)
-    assert [line.split()[3] for line in connections if line.split()[3] == ESTABLISHED] == []
     unread.close()
