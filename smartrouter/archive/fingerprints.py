@@ -28,16 +28,16 @@ def take_fingerprints() -> Fingerprints:
 
 def seal_manifest(text: bytes, salt: str) -> dict[str, str]:
     """For each of ENCRYPTION_KEYS, by fingerprint, the HMAC of the manifest's bytes."""
-    return {_shown(key, salt): _mac(key, salt, text) for key in settings.ENCRYPTION_KEYS}
+    return {_shown(key, salt): _mac(key, salt, text=text) for key in settings.ENCRYPTION_KEYS}
 
 
-def is_sealed_right(text: bytes, salt: str, seals: Mapping[str, str]) -> bool | None:
+def is_sealed_right(text: bytes, salt: str, *, seals: Mapping[str, str]) -> bool | None:
     """Whether the manifest is as it was written; None where none of the present keys sealed it, so that nobody can tell."""
     found = None
     for key in settings.ENCRYPTION_KEYS:
         seal = seals.get(_shown(key, salt))
         if seal is not None:
-            if not hmac.compare_digest(seal.encode(), _mac(key, salt, text).encode()):
+            if not hmac.compare_digest(seal.encode(), _mac(key, salt, text=text).encode()):
                 return False
             found = True
     return found
@@ -67,5 +67,5 @@ def _shown(secret: str, salt: str) -> str:
     return _derive(secret, salt)[:_SHOWN_BYTES].hex()
 
 
-def _mac(key: str, salt: str, text: bytes) -> str:
+def _mac(key: str, salt: str, *, text: bytes) -> str:
     return hmac.digest(_derive(key, salt)[_SHOWN_BYTES:], text, "sha256").hex()

@@ -1,6 +1,6 @@
 """Worker side. Putting an archive into the database: all of it in one transaction, or nothing."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -42,7 +42,8 @@ def check_target(*, may_replace: bool) -> list[str]:
 def load_archive(archive: Archive, progress: Progress, *, may_replace: bool) -> int:
     """The number of rows in the database, which holds what the verified archive holds and nothing else.
 
-    Whatever happens on the way, also a kill -9, leaves the database as it was. Raises ArchiveRefused, DatabaseError.
+    Whatever happens on the way, also a kill -9, leaves the database as it was. Raises ArchiveRefused, and what the database
+    refuses as one of Django's errors.
     """
     wanted = schema.archive_state(archive.manifest)
     # SQLite alters tables only while it does not watch foreign keys, and that cannot be switched inside a transaction.
@@ -54,7 +55,8 @@ def load_archive(archive: Archive, progress: Progress, *, may_replace: bool) -> 
             schema.rebuild(schema.database_state(), wanted)
             apps = schema.apps_of(wanted)
             schema.empty(schema.tables_of(apps))
-            count = _load_members(archive, {m._meta.label_lower: m for m in schema.archived_models(apps)}, progress)
+            tables = {m._meta.label_lower: m for m in schema.archived_models(apps)}
+            count = _load_members(archive, tables, progress=progress)
             connection.check_constraints()
             schema.finish()
             connection.check_constraints()
@@ -64,7 +66,7 @@ def load_archive(archive: Archive, progress: Progress, *, may_replace: bool) -> 
     return count
 
 
-def _load_members(archive: Archive, tables: dict[str, type[models.Model]], progress: Progress) -> int:
+def _load_members(archive: Archive, tables: dict[str, type[models.Model]], *, progress: Progress) -> int:
     total = 0
     for member in archive.manifest.members:
         if member.model in LEFT_OUT:
@@ -73,7 +75,7 @@ def _load_members(archive: Archive, tables: dict[str, type[models.Model]], progr
         progress(member.model, 0, member.rows)
         load = row_loader(model, member)
         rows = (load(row, number) for number, row in enumerate(archive.rows(member), 1))
-        _insert(model, member, rows, lambda done, member=member: progress(member.model, done, member.rows))  # type: ignore[misc]
+        _insert(model, member, rows=rows, progress=progress)
         stored = model._base_manager.count()
         if stored != member.rows:
             raise ArchiveRefused(
@@ -85,7 +87,7 @@ def _load_members(archive: Archive, tables: dict[str, type[models.Model]], progr
     return total
 
 
-def _insert(model: type[models.Model], member: Member, rows: Iterator[list[Any]], note: Callable[[int], None]) -> None:
+def _insert(model: type[models.Model], member: Member, *, rows: Iterator[list[Any]], progress: Progress) -> None:
     columns = {field.attname: connection.ops.quote_name(str(field.column)) for field in stored_fields(model)}
     table = connection.ops.quote_name(model._meta.db_table)
     names = ", ".join(columns[name] for name in member.fields)
@@ -94,14 +96,15 @@ def _insert(model: type[models.Model], member: Member, rows: Iterator[list[Any]]
     with connection.cursor() as cursor:
         # Only names from our own models stand in the statements; every value is a parameter.
         if connection.vendor == "postgresql":
-            with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
+            # Django does not translate the errors of COPY by itself.
+            with connection.wrap_database_errors, cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
                 for done, row in enumerate(rows, 1):
                     copy.write_row(row)
                     if done % ROWS_AT_ONCE == 0:
-                        note(done)
+                        progress(member.model, done, member.rows)
         else:
             while batch := list(islice(rows, ROWS_AT_ONCE)):
                 cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", batch)  # noqa: S608
                 done += len(batch)
-                note(done)
-    note(done)
+                progress(member.model, done, member.rows)
+    progress(member.model, done, member.rows)

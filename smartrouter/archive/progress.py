@@ -8,7 +8,7 @@ from django.core.management.base import OutputWrapper
 SHOWN_EVERY_S = 0.2
 
 
-class Progress:
+class ProgressLine:
     """Called with a model, the rows so far and the rows in all, where they are known. Leaves no line behind."""
 
     def __init__(self, stream: OutputWrapper) -> None:
@@ -22,7 +22,7 @@ class Progress:
             self._next = time.monotonic() + SHOWN_EVERY_S
             self._show(f"{model} {done:,}" + (f" / {total:,}" if total else ""))
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "ProgressLine":
         return self
 
     def __exit__(

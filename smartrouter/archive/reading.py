@@ -1,12 +1,17 @@
 """Worker side. Reading an archive that may be anything: nothing is unpacked to disk, nothing is believed unchecked.
 
 Members are read by the names that the manifest lists, a line at a time, up to the size that it states, so that neither
-paths nor absurd sizes in the file have any effect.
+paths nor absurd sizes in the file have any effect. Only DEFLATE is decompressed, for of what zipfile knows it alone gives
+what it unpacks in pieces of a bounded size.
 """
 
 import hashlib
 import io
 import json
+import os
+import shutil
+import sys
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -15,6 +20,7 @@ from types import TracebackType
 from typing import IO, Any
 
 import msgspec
+from django.conf import settings
 from django.utils.translation import gettext as _
 
 from smartrouter.archive.fingerprints import is_sealed_right
@@ -27,6 +33,10 @@ READ_BYTES = 1024 * 1024
 # Rows with ids and times in them shrink to a twentieth or so; what claims far more was made to fill a machine.
 LARGEST_RATIO = 300
 RATIO_COUNTS_FROM_BYTES = 16 * 1024 * 1024
+# The others are expanded whole, whatever size the directory states.
+BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+STANDARD_INPUT = Path("-")
 
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, KeyError)
 
@@ -35,23 +45,25 @@ class Archive:
     """An archive file, open until close(). The manifest is read and every member is there. Raises ArchiveRefused."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        name = _("Standard input") if path == STANDARD_INPUT else path
         try:
-            self._file = path.open("rb")
+            self._file = _standard_input() if path == STANDARD_INPUT else path.open("rb")
         except OSError as e:
             raise ArchiveRefused(
-                _("%(file)s cannot be read: %(reason)s.") % {"file": path, "reason": system_reason(e)}
+                _("%(file)s cannot be read: %(reason)s.") % {"file": name, "reason": system_reason(e)}
             ) from e
         try:
             self._zip = zipfile.ZipFile(self._file)
+            if any(info.compress_type not in BOUNDED for info in self._zip.infolist()):
+                raise zipfile.BadZipFile
             text = self._small(MANIFEST)
             self.manifest: Manifest = read_manifest(text)
             # None: none of the present encryption keys made it, so that nobody can tell
-            self.is_sealed_right = is_sealed_right(text, self.manifest.secrets.salt, self._seals())
+            self.is_sealed_right = is_sealed_right(text, self.manifest.secrets.salt, seals=self._seals())
             self._check_members()
         except (*_DAMAGE, OSError) as e:
             self.close()
-            raise ArchiveRefused(_("%s is not an archive of SmartRouter, or is not complete.") % path) from e
+            raise ArchiveRefused(_("%s is not an archive of SmartRouter, or is not complete.") % name) from e
         except ArchiveRefused:
             self.close()
             raise
@@ -116,6 +128,22 @@ class Archive:
             is_absurd = info.file_size > RATIO_COUNTS_FROM_BYTES and info.file_size > LARGEST_RATIO * info.compress_size
             if info.file_size != member.bytes or is_absurd:
                 raise self._differs(member)
+
+
+def _standard_input() -> IO[bytes]:
+    """What stands at standard input, as a file that can be read at any place. A pipe is copied to a file without a name."""
+    given = sys.stdin.buffer
+    if given.seekable():
+        return given
+    # Archives may be larger than what containers have at /tmp.
+    folder = settings.DATA_DIR if os.access(settings.DATA_DIR, os.W_OK) else None
+    copy: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (closed by the caller)
+    try:
+        shutil.copyfileobj(given, copy, READ_BYTES)
+    except BaseException:
+        copy.close()
+        raise
+    return copy
 
 
 def _raw(file: IO[bytes]) -> io.BufferedIOBase:

@@ -36,7 +36,10 @@ def database_state() -> State:
     unknown = sorted(applied - known)
     if unknown:
         raise ArchiveRefused(
-            _("The database was migrated by a newer SmartRouter (%s is unknown here): use that version.")
+            _(
+                "The database was migrated by a newer SmartRouter (%s is unknown here): run this command with that version. "
+                "For a backup, this one may go on serving meanwhile."
+            )
             % ".".join(unknown[0])
         )
     return applied

@@ -2,14 +2,14 @@
 
 import base64
 import json
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.core.exceptions import ValidationError
 from django.db import connection, models
 from django.utils.duration import duration_iso_string
 from django.utils.translation import gettext as _
@@ -19,8 +19,15 @@ from smartrouter.lib.sealing import Sealed, SealedField
 # More than any row that the router writes by a thousand times; what a reader holds of one line at most.
 LINE_LIMIT_BYTES = 64 * 1024 * 1024
 
-# From the value as JSON has it to a parameter of a statement. Raises ValueError, TypeError or ValidationError.
+# What JSON can write as \uD800 and no encoding of text can hold.
+HALF_PAIR = re.compile("[\ud800-\udfff]")
+
+# From the value as JSON has it to a parameter of a statement. Raises ValueRefused, ValueError, TypeError or ValidationError.
 Loader = Callable[[Any], Any]
+
+
+class ValueRefused(ValueError):
+    """What is wrong with a value, for people, without the value."""
 
 
 def stored_fields(model: type[models.Model]) -> list[models.Field]:
@@ -50,23 +57,51 @@ def _as_text(value: Any) -> str:
     raise TypeError(f"{type(value).__name__} has no form in an archive")
 
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_as_text)
+# ASCII only: a JSON column of SQLite may hold half of a surrogate pair, which has no bytes.
+_ENCODER = json.JSONEncoder(separators=(",", ":"), default=_as_text)
 
 
 def loader_of(field: models.Field) -> Loader:
     """How a value of that field comes back. One call a value and no more: an archive has tens of millions."""
     base = field.target_field if isinstance(field, models.ForeignKey) else field
     if isinstance(base, models.BooleanField):
-        return _plain(bool, field.null)
+        return _plain(bool, is_null=field.null)
     if isinstance(base, models.IntegerField):
         return _whole_number(*connection.ops.integer_field_range(base.get_internal_type()), is_null=field.null)
     if isinstance(base, models.FloatField):
-        return _plain(float, field.null)
+        return _plain(float, is_null=field.null)
     if isinstance(base, models.CharField | models.TextField):
-        return _text(base.max_length, field.null)
+        return _text(base.max_length, is_null=field.null)
     if isinstance(base, models.JSONField):
-        return _converted(object, lambda value: base.get_db_prep_save(value, connection), field.null)
-    return _converted(str, _from_text(base), field.null)
+        return _converted(object, _from_json(base), is_null=field.null)
+    return _converted(str, _from_text(base), is_null=field.null)
+
+
+def _from_json(field: models.JSONField) -> Loader:
+    # SQLite keeps JSON as it was written; PostgreSQL takes it apart, and refuses texts in it that are none.
+    if connection.vendor != "postgresql":
+        return lambda value: field.get_db_prep_save(value, connection)
+
+    def load(value: Any) -> Any:
+        for text in _texts_in(value):
+            _refuse_odd(text)
+        return field.get_db_prep_save(value, connection)
+
+    return load
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    """Every text at any depth, the names of members among them."""
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, str):
+            yield each
+        elif isinstance(each, dict):
+            waiting.extend(each.keys())
+            waiting.extend(each.values())
+        elif isinstance(each, list):
+            waiting.extend(each)
 
 
 def _from_text(field: models.Field) -> Loader:
@@ -86,65 +121,68 @@ def _from_text(field: models.Field) -> Loader:
 
 def _aware(moment: datetime) -> datetime:
     if moment.tzinfo is None:
-        raise ValueError(_("the time has no zone"))
+        raise ValueRefused(_("the time has no zone"))
     return moment
 
 
-def _plain(kind: type, is_null: bool) -> Loader:
+def _plain(kind: type, *, is_null: bool) -> Loader:
     def load(value: Any) -> Any:
-        return value if type(value) is kind else _null(value, is_null)
+        return value if type(value) is kind else _null(value, is_null=is_null)
 
     return load
 
 
-def _converted(kind: type, convert: Loader, is_null: bool) -> Loader:
+def _converted(kind: type, convert: Loader, *, is_null: bool) -> Loader:
     def load(value: Any) -> Any:
-        return convert(value) if value is not None and isinstance(value, kind) else _null(value, is_null)
+        return convert(value) if value is not None and isinstance(value, kind) else _null(value, is_null=is_null)
 
     return load
 
 
 def _whole_number(low: int | None, high: int | None, *, is_null: bool) -> Loader:
     if low is None or high is None:
-        return _plain(int, is_null)
+        return _plain(int, is_null=is_null)
 
     def load(value: Any) -> Any:
         if type(value) is not int:
-            return _null(value, is_null)
+            return _null(value, is_null=is_null)
         if low <= value <= high:
             return value
-        raise ValueError(_("the number does not fit the column"))
+        raise ValueRefused(_("the number does not fit the column"))
 
     return load
 
 
-def _text(length: int | None, is_null: bool) -> Loader:
+def _text(length: int | None, *, is_null: bool) -> Loader:
     # SQLite keeps what is too long, and text with a NUL in it; PostgreSQL refuses both.
-    if connection.vendor != "postgresql":
-        return _plain(str, is_null)
-    limit = length or sys.maxsize
+    is_strict = connection.vendor == "postgresql"
+    limit = length if is_strict and length else sys.maxsize
 
     def load(value: Any) -> Any:
         if type(value) is not str:
-            return _null(value, is_null)
-        if "\0" in value:
-            raise ValueError(_("PostgreSQL stores no text with a NUL character in it"))
+            return _null(value, is_null=is_null)
+        _refuse_odd(value, may_hold_nul=not is_strict)
         if len(value) > limit:
-            raise ValueError(_("the text is longer than %d characters") % limit)
+            raise ValueRefused(_("the text is longer than %d characters") % limit)
         return value
 
     return load
 
 
-def _null(value: Any, is_null: bool) -> None:
+def _refuse_odd(text: str, *, may_hold_nul: bool = False) -> None:
+    if "\0" in text and not may_hold_nul:
+        raise ValueRefused(_("PostgreSQL stores no text with a NUL character in it"))
+    if not text.isascii() and HALF_PAIR.search(text):
+        raise ValueRefused(_("it holds half of a surrogate pair, which is no character"))
+
+
+def _null(value: Any, *, is_null: bool) -> None:
     if value is not None:
-        raise TypeError(_("it has the wrong type"))
+        raise ValueRefused(_("it has the wrong type"))
     if not is_null:
-        raise ValueError(_("it must not be null"))
+        raise ValueRefused(_("it must not be null"))
 
 
 def reason_of(error: Exception) -> str:
-    """What is wrong with a value, for people, without the value."""
-    if isinstance(error, ValidationError):
-        return _("it cannot be read")
-    return str(error)
+    """What is wrong with a value, for people, without the value, which the libraries' own sentences may quote."""
+    return str(error) if isinstance(error, ValueRefused) else _("it cannot be read")

@@ -20,6 +20,8 @@ from smartrouter.lib.sealing import SealBroken, Sealed, SealedField
 
 PROGRESS_EVERY_ROWS = 1000
 ROUTER_KEYS = "accounts.routerkey"
+# A UUID and some more.
+LONGEST_ID = 40
 
 
 @dataclass(slots=True)
@@ -79,7 +81,7 @@ def verify(archive: Archive, progress: Progress) -> Findings:
             continue
         if member.model not in tables:
             raise ArchiveRefused(_("The archive holds %s, which does not fit its list of migrations.") % member.model)
-        _verify_member(archive, member, tables[member.model], findings, progress)
+        _verify_member(archive, member, model=tables[member.model], findings=findings, progress=progress)
     if not is_same_pepper(manifest.secrets):
         findings.rejected_router_keys = findings.rows.get(ROUTER_KEYS, 0)
     return findings
@@ -91,6 +93,7 @@ def row_loader(model: type[models.Model], member: Member) -> Callable[[list[Any]
     if set(fields) != set(member.fields) or len(fields) != len(member.fields):
         raise ArchiveRefused(_("The columns of %s do not fit the archive's list of migrations.") % member.model)
     loaders: list[Loader] = [loader_of(fields[name]) for name in member.fields]
+    key = member.fields.index(_key_of(model))
 
     def load(row: list[Any], number: int) -> list[Any]:
         loaded: list[Any] = []
@@ -98,17 +101,27 @@ def row_loader(model: type[models.Model], member: Member) -> Callable[[list[Any]
             for load_value, value in zip(loaders, row, strict=True):
                 loaded.append(load_value(value))
             return loaded
-        except (ValueError, TypeError, OverflowError, ArithmeticError, ValidationError) as e:
+        except (ValueError, TypeError, OverflowError, ArithmeticError, RecursionError, ValidationError) as e:
+            about = {"row": number, "id": _short(row[key]), "field": member.fields[len(loaded)], "reason": reason_of(e)}
             raise ArchiveRefused(
-                _("%(model)s, row %(row)d, %(field)s: %(reason)s.")
-                % {"model": member.model, "row": number, "field": member.fields[len(loaded)], "reason": reason_of(e)}
+                _("%(model)s, row %(row)d (id %(id)s), %(field)s: %(reason)s.") % {"model": member.model, **about}
             ) from e
 
     return load
 
 
+def _key_of(model: type[models.Model]) -> str:
+    assert isinstance(model._meta.pk, models.Field)
+    return model._meta.pk.attname
+
+
+def _short(key: Any) -> str:
+    """An id out of a file that may be anything, for a terminal."""
+    return ascii(key).strip("'")[:LONGEST_ID] if isinstance(key, int | str) else "?"
+
+
 def _verify_member(
-    archive: Archive, member: Member, model: type[models.Model], findings: Findings, progress: Progress
+    archive: Archive, member: Member, *, model: type[models.Model], findings: Findings, progress: Progress
 ) -> None:
     load = row_loader(model, member)
     names = [each.attname for each in stored_fields(model) if isinstance(each, SealedField)]

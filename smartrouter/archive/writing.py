@@ -51,7 +51,7 @@ def write_archive(target: IO[bytes], progress: Progress) -> Written:
         state = database_state()
         if state != code_state():
             raise ArchiveRefused(_("The database is not up to date with this SmartRouter: run “manage.py migrate”."))
-        members = [_write_member(archive, model, progress) for model in archived_models(apps)]
+        members = [_write_member(archive, model, progress=progress) for model in archived_models(apps)]
         manifest = Manifest(
             format=FORMAT,
             version=VERSION,
@@ -86,7 +86,7 @@ def snapshot() -> Iterator[None]:
             cursor.execute("ROLLBACK")
 
 
-def _write_member(archive: zipfile.ZipFile, model: type[models.Model], progress: Progress) -> Member:
+def _write_member(archive: zipfile.ZipFile, model: type[models.Model], *, progress: Progress) -> Member:
     label = model._meta.label_lower
     names = [field.attname for field in stored_fields(model)]
     rows = model._base_manager.order_by("pk").values_list(*names).iterator(chunk_size=ROWS_AT_ONCE)

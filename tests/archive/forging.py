@@ -20,13 +20,21 @@ def members_of(archive: Path) -> Members:
         return {name: file.read(name) for name in file.namelist()}
 
 
-def packed(members: Mapping[str, bytes]) -> bytes:
-    """An archive of these."""
+def packed(members: Mapping[str, bytes], kind: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """An archive of these, compressed so."""
     target = io.BytesIO()
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as file:
+    with zipfile.ZipFile(target, "w", kind) as file:
         for name, content in members.items():
             file.writestr(name, content)
     return target.getvalue()
+
+
+def with_a_byte_changed(archive: bytes, path: str) -> bytes:
+    """The archive with one byte of a member's content changed; in a header some bytes mean nothing."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as file:
+        info = file.getinfo(path)
+    at = info.header_offset + 30 + len(path) + info.compress_size // 2
+    return archive[:at] + bytes([archive[at] ^ 1]) + archive[at + 1 :]
 
 
 def with_manifest(members: Members, change: Callable[[dict[str, Any]], object]) -> bytes:
@@ -79,13 +87,15 @@ def forged(members: Members) -> dict[str, bytes]:
         "a member is missing from the manifest too": with_manifest(
             without, lambda m: m["members"].remove(described(m, USERS))
         ),
-        "a byte changed": whole.replace(whole[200:201], bytes([whole[200] ^ 1]), 1),
+        "a byte changed": with_a_byte_changed(whole, USERS),
         "a row changed": packed({**members, USERS: users.replace(b"ada@", b"eve@")}),
         "a row more": packed({**members, USERS: users * 2}),
         "a row changed and the manifest with it": with_member(members, USERS, users.replace(b"ada@", b"eve@")),
         "a huge number of rows is promised": with_manifest(members, lambda m: described(m, USERS).update(rows=10**18)),
         "a huge size is promised": with_manifest(members, lambda m: described(m, USERS).update(bytes=2**61)),
         "a bomb": with_member(members, USERS, b"0" * (32 * 1024 * 1024)),
+        "bzip2, which unpacks without bounds": packed(members, zipfile.ZIP_BZIP2),
+        "LZMA, which unpacks without bounds": packed(members, zipfile.ZIP_LZMA),
         "a huge manifest": packed({**members, MANIFEST: members[MANIFEST] + b" " * (5 * 1024 * 1024)}),
         "another format": with_manifest(members, lambda m: m.update(format="x")),
         "a newer format": with_manifest(members, lambda m: m.update(version=2)),

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from smartrouter.archive import ArchiveRefused
+from smartrouter.management.commands import backup
 from tests.archive.places import ENGINES, Place
-from tests.stores import ROOT
+from tests.stores import ROOT, execute
 
 pytestmark = pytest.mark.timeout(300)
 Sources = dict[str, tuple[Place, Path]]
@@ -48,6 +50,8 @@ def test_a_restore_waits_for_a_word_on_a_terminal(archive: Path, make_filled: Ma
     place = make_filled("sqlite")
     place.content("next")
     before = place.show()
+    snapshot = place.data / "snapshot.sealed"
+    snapshot.write_bytes(b"the configuration before")
     command = [sys.executable, "manage.py", "restore", str(archive), "--replace"]
 
     def answer(word: bytes) -> int:
@@ -59,9 +63,10 @@ def test_a_restore_waits_for_a_word_on_a_terminal(archive: Path, make_filled: Ma
         return done.returncode
 
     assert answer(b"y") == 1
-    assert place.show() == before
+    assert place.show() == before and snapshot.exists()
     assert answer(b"replace") == 0
     assert len(place.show()) == len(before) - 1
+    assert not snapshot.exists()  # what it was made of is gone
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -148,12 +153,35 @@ def test_a_backup_that_cannot_be_written_leaves_nothing(make_filled: Make, make_
 
 def test_a_value_that_postgresql_cannot_hold_is_named(make_filled: Make, make_place: Make, tmp_path: Path) -> None:
     place, server = make_filled("sqlite"), make_place("postgresql")
-    odd = "import django; django.setup()\nfrom smartrouter.accounts.models import Tenant\n"
-    odd += "Tenant.objects.filter(name='above').update(display_name='a' * 201)"
+    odd = "import django; django.setup()\nfrom channels.models import Channel\n"
+    odd += r"Channel.objects.filter(name='sim-a').update(param_overrides={'deep': [{'user': 'private\x00'}]});"
+    odd += r"Channel.objects.filter(name='bare').update(param_overrides={'user': '\ud800'})"
     assert place.run("-c", odd).returncode == 0
     place.done("backup", str(tmp_path / "odd.zip"))
 
-    said = server.refused("restore", str(tmp_path / "odd.zip"))
+    said = [server.refused("restore", str(tmp_path / "odd.zip"), *more) for more in ((), ("--check",))]
 
-    assert "accounts.tenant, row 2, display_name: the text is longer than 200 characters." in said
+    sentence = "channels.channel, row 1 (id 1), param_overrides: PostgreSQL stores no text with a NUL character in it."
+    assert all(sentence in each and "private" not in each for each in said)
     assert server.done("showmigrations", "--plan").count("[X]") == 0
+
+
+def test_what_postgresql_refuses_while_it_copies_is_one_sentence(archive: Path, make_filled: Make) -> None:
+    place = make_filled("postgresql")
+    narrower = "ALTER TABLE channels_channel ADD CONSTRAINT none_of_these CHECK (name <> 'sim-a') NOT VALID"
+    execute(place.env["DATABASE_URL"], narrower)
+
+    said = place.refused("restore", str(archive), "--replace", "--yes")
+
+    assert "Nothing was restored or changed. The database refused: new row for relation" in said
+    assert said.count("\n") == 1 and "sim-a" not in said and "Failing row" not in said, said
+
+
+def test_a_backup_replaces_no_device(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    with pytest.raises(ArchiveRefused, match="is not a regular file: name another one"):
+        backup.Command().write(pipe)
+
+    assert pipe.is_fifo() and list(tmp_path.iterdir()) == [pipe]

@@ -12,12 +12,12 @@ from typing import IO, Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from smartrouter.archive import ArchiveRefused, Written, write_archive
-from smartrouter.archive.progress import Progress
+from smartrouter.archive.progress import ProgressLine
 from smartrouter.lib.reasons import system_reason
 from smartrouter.reach import reason_of
 
@@ -36,13 +36,15 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         signal.signal(signal.SIGTERM, _stop)  # what is half written goes
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as it is below nohup
+            signal.signal(signal.SIGHUP, _stop)
         started = time.monotonic()
         file: Path = options["file"] or settings.DATA_DIR / FOLDER / f"smartrouter-{now():%Y%m%dT%H%M%SZ}.zip"
         try:
             if options["file"] is None:
                 file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             written = self.write(file)
-        except (ArchiveRefused, DatabaseError) as e:
+        except (ArchiveRefused, DatabaseError, InterfaceError) as e:
             reason = str(e) if isinstance(e, ArchiveRefused) else _cannot_use(e)
             raise CommandError(_("No backup was made. %s") % reason) from e
         except KeyboardInterrupt:
@@ -56,7 +58,7 @@ class Command(BaseCommand):
 
     def write(self, file: Path) -> Written:
         """What was written. The file is there whole or not at all, readable by its owner only."""
-        with Progress(self.stderr) as progress:
+        with ProgressLine(self.stderr) as progress:
             if file == STANDARD_OUTPUT:
                 if sys.stdout.isatty():
                     raise CommandError(_("An archive is no text for a terminal: send it to a file or another program."))
@@ -107,10 +109,12 @@ def _secrets_text() -> str:
     return f"{warning} {advice}"
 
 
-def _write_whole(file: Path, progress: Progress) -> Written:
+def _write_whole(file: Path, progress: ProgressLine) -> Written:
     target = file.resolve()
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
+    if file.exists() and not file.is_file():  # a device would be replaced, too
+        raise ArchiveRefused(_("%s is not a regular file: name another one, or - for standard output.") % file)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent)  # mode 0600
     temporary = Path(name)
     try:
@@ -126,7 +130,7 @@ def _write_whole(file: Path, progress: Progress) -> Written:
     return written
 
 
-def _cannot_use(error: DatabaseError) -> str:
+def _cannot_use(error: Exception) -> str:
     return _("The database cannot be used: %s.") % reason_of(error)
 
 

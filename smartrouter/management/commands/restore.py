@@ -7,14 +7,16 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 from django.db.migrations.exceptions import InconsistentMigrationHistory
 from django.utils.translation import gettext as _
 
 from smartrouter.archive import Archive, ArchiveRefused, Findings, load_archive, verify
 from smartrouter.archive.loading import check_target
-from smartrouter.archive.progress import Progress
+from smartrouter.archive.progress import ProgressLine
 from smartrouter.archive.quiet import nothing_served
+from smartrouter.archive.reading import STANDARD_INPUT
+from smartrouter.lib.reasons import system_reason
 from smartrouter.reach import database_place, reason_of
 
 CONFIRMED = "replace"
@@ -29,7 +31,9 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("file", metavar="FILE", type=Path, help=_("what “manage.py backup” wrote"))
+        parser.add_argument(
+            "file", metavar="FILE", type=Path, help=_("what “manage.py backup” wrote; - for standard input")
+        )
         parser.add_argument("--check", action="store_true", help=_("only verify the archive and say what it holds"))
         parser.add_argument(
             "--replace", action="store_true", help=_("delete what the database holds now, in the same transaction")
@@ -43,13 +47,15 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         started = time.monotonic()
+        if options["file"] == STANDARD_INPUT and sys.stdin.isatty():
+            raise CommandError(_("An archive does not come from a terminal: send a file or another program's output."))
         try:
             with Archive(options["file"]) as archive:
                 if options["check"]:
                     self.check_only(archive)
                     return
                 rows = self.restore(archive, options)
-        except (ArchiveRefused, DatabaseError, InconsistentMigrationHistory) as e:
+        except (ArchiveRefused, DatabaseError, InterfaceError, InconsistentMigrationHistory) as e:
             # An IntegrityError's first line names the table and the constraint; the values are in later ones.
             reason = str(e) if isinstance(e, ArchiveRefused) else _("The database refused: %s.") % reason_of(e)
             head = _("The archive cannot be used.") if options["check"] else _("Nothing was restored or changed.")
@@ -105,12 +111,25 @@ class Command(BaseCommand):
                 self.confirm(present)
             for loss in findings.losses:
                 self.stderr.write(loss, style_func=self.style.WARNING)
-            with Progress(self.stderr) as progress:
-                return load_archive(archive, progress, may_replace=options["replace"])
+            with ProgressLine(self.stderr) as progress:
+                rows = load_archive(archive, progress, may_replace=options["replace"])
+            self.forget_snapshot()
+            return rows
+
+    def forget_snapshot(self) -> None:
+        """Remove the snapshot of the configuration before, which a start without the database would serve from."""
+        try:
+            settings.SNAPSHOT_FILE.unlink(missing_ok=True)
+        except OSError as e:
+            self.stderr.write(
+                _("%(file)s still holds the configuration before and cannot be removed: %(reason)s. Remove it.")
+                % {"file": settings.SNAPSHOT_FILE, "reason": system_reason(e)},
+                style_func=self.style.WARNING,
+            )
 
     def verify(self, archive: Archive) -> Findings:
         """What the archive holds. Raises ArchiveRefused."""
-        with Progress(self.stderr) as progress:
+        with ProgressLine(self.stderr) as progress:
             return verify(archive, progress)
 
     def confirm(self, present: list[str]) -> None:
