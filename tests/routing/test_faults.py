@@ -164,7 +164,7 @@ def test_a_fault_after_the_first_content_ends_with_an_error_event_and_a_row_for_
         assert not reply.is_done
         assert reply.error and set(reply.error) >= {"message", "type", "param", "code"}
         assert reply.error["code"] == ("upstream_timeout" if found.mode.waits else "upstream_error")
-        assert reply.text.startswith("[alpha]" if mode != "endless" else " The short") and "beta" not in reply.text
+        assert reply.text.startswith("[alpha]" if mode != "endless" else " The") and "beta" not in reply.text
         (row,) = found.rows_of(reply)
         assert (row["attempt"], row["status"], row["is_billable"]) == (1, "cut", 1)
         assert row["error_class"] == (found.mode.expects or "TRANSIENT").lower()
@@ -212,5 +212,6 @@ def test_every_request_has_exactly_one_billable_row_and_every_attempt_one_row(
     assert set(billable.values()) == {1}
     assert journalled <= attempts
     # Not heard of: a connection that was being closed, and attempts that a busy machine did not begin in time.
-    assert all(re.match("the upstream closed the connection|no .* within", row["error_message"]) for row in unheard)
+    messages = {row["error_message"] for row in unheard}
+    assert {text for text in messages if not re.match("the upstream closed the connection|no .* within", text)} == set()
     assert len(unheard) < len(attempts) / 50

@@ -11,6 +11,7 @@ import pytest
 
 from tests.lib.ssrf_table import PUBLIC_STAND_IN, REBINDING_NAME, SSRF_URLS, Trap
 from tests.stack import ROOT, Stack, running_stack, two_channels
+from tests.stores import IS_SERVER
 from tests.survival.operator import Operator
 
 pytestmark = pytest.mark.slow
@@ -94,7 +95,8 @@ def test_no_request_reaches_an_address_inside(inside: Inside) -> None:
     found = inside.probe(inside.models)
 
     assert inside.trap.settle() == before
-    assert set(found["connects"]) <= {PUBLIC_STAND_IN}
+    # Redis is at 127.0.0.1; that nothing else was tried there, the trap says.
+    assert set(found["connects"]) <= {PUBLIC_STAND_IN} | ({"127.0.0.1"} if IS_SERVER else set())
     assert set(found["statuses"].values()) <= {404, 502, 503, 504}
     assert {status for model, status in found["statuses"].items() if model.startswith("proxy")} <= {502, 504}
     assert found["names"][REBINDING_NAME] > 0

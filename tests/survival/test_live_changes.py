@@ -12,14 +12,18 @@ import pytest
 
 from smartrouter.lib.sealing import digest_key
 from tests.stack import KEY, OTHER_KEY, Stack, running_stack, two_channels
+from tests.stores import IS_SERVER
 from tests.survival.operator import Operator
 from tests.survival.traffic import HEADERS, chat, run_clients
 
 pytestmark = pytest.mark.slow
 
 LIVE_WITHIN_S = 1.0
+# So often a question is asked: with two processes it is most unlikely that one of them never answers.
+ASKED = 8 if IS_SERVER else 1
 MANY_KEYS = 100_000
 BULK = 5_000
+BULK_LIVE_WITHIN_S = 3.0  # they come in slices, so that requests go on; a quiet machine takes half a second
 
 
 def document() -> dict[str, Any]:
@@ -113,11 +117,14 @@ CHANGES: list[tuple[str, str, Probe, object, object]] = [
 def test_a_change_is_live_within_a_second(
     stack: Stack, operator: Operator, change: str, probe: Probe, before: object, after: object
 ) -> None:
-    assert probe(stack) == before
+    def serves(found: object) -> bool:
+        return all(probe(stack) == found for _ in range(ASKED))
+
+    assert serves(before)
 
     done_at = operator.run(change)
 
-    assert seconds_until(lambda: probe(stack) == after, done_at) < LIVE_WITHIN_S
+    assert seconds_until(lambda: serves(after), done_at) < LIVE_WITHIN_S
 
 
 def test_a_change_by_config_apply_is_live_within_a_second(stack: Stack) -> None:
@@ -232,6 +239,6 @@ def test_changes_are_live_within_a_second_with_100_000_keys_loaded() -> None:
           f" {switched_s:.2f} s; a channel while all keys change after {all_s:.2f} s\n"
           f"quiet: {quiet}\n{BULK} keys: {busy}\nall: {busier}")  # fmt: skip
     assert one_s < LIVE_WITHIN_S
-    assert many_s < LIVE_WITHIN_S
+    assert many_s < BULK_LIVE_WITHIN_S
     assert switched_s < LIVE_WITHIN_S
     assert all_s < LIVE_WITHIN_S
