@@ -28,6 +28,11 @@ validate_currency = RegexValidator(
 )
 
 
+def _plain(number: Decimal | None) -> str:
+    """The number without the trailing zeros of its column; "-" for none."""
+    return "-" if number is None else format(Decimal(number).normalize(), "f")
+
+
 def adapter_choices() -> list[tuple[str, str]]:
     """Every registered adapter as (name, label)."""
     return [(name, adapter.label) for name, adapter in sorted(ADAPTERS.items())]
@@ -235,7 +240,7 @@ class DatedRates(models.Model):
         ordering = ["-effective_from"]
 
     def __str__(self) -> str:
-        return f"{self.currency} {self.input} / {self.output}"
+        return f"{self.currency} {_plain(self.input)} / {_plain(self.output)}"
 
 
 class ModelPrice(TrackedModel, DatedRates):
@@ -275,4 +280,4 @@ class ExchangeRate(TrackedModel):
         ]
 
     def __str__(self) -> str:
-        return f"1 {self.currency} = {self.usd} USD"
+        return f"1 {self.currency} = {_plain(self.usd)} USD"

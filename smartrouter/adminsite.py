@@ -4,16 +4,25 @@ Beside the smartrouter.admin package and not in it: the site is made when the fi
 importing the package at that moment would register everything on a second site.
 """
 
+from typing import Any
+
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseBase
 from django.utils.translation import gettext_lazy as _
 from unfold.forms import AuthenticationForm
 from unfold.sites import UnfoldAdminSite
 
+from smartrouter.languages.scripts import ScriptCatalog
+
 
 class AdministratorLoginForm(AuthenticationForm):
     """The sign-in form, which also says why somebody with a right password may not enter."""
+
+    error_messages = {
+        **AuthenticationForm.error_messages,
+        "invalid_login": _("No user has this name and this password. Capital and small letters make a difference."),
+    }
 
     def confirm_login_allowed(self, user: AbstractBaseUser) -> None:
         if not may_enter(user):
@@ -33,6 +42,9 @@ class SmartRouterAdminSite(UnfoldAdminSite):
 
     def has_permission(self, request: HttpRequest) -> bool:
         return may_enter(request.user)
+
+    def i18n_javascript(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+        return ScriptCatalog.as_view(packages=["django.contrib.admin"])(request)
 
 
 def may_enter(user: object) -> bool:

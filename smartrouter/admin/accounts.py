@@ -223,6 +223,8 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
         ),
         (gettext_lazy("Dates"), {"classes": ["collapse"], "fields": ["last_login", "date_joined"]}),
     ]
+    # Without Django's choice to have no password: nobody could sign in by another way.
+    add_fieldsets = [(None, {"fields": ["username", "password1", "password2"]})]
     inlines = [MembershipInline]
     list_filter_submit = True
     form = UserChangeForm

@@ -49,6 +49,18 @@ class ReadOnlyAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """The page of a row, without a link to the history: nobody changes these rows."""
+        context = {**(extra_context or {}), "show_history": False}
+        page: HttpResponse = super().changeform_view(request, object_id, form_url, context)
+        return page
+
 
 class NameFilter(TextFilter):
     """The rows of exactly one name, as an index finds them."""

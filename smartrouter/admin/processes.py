@@ -31,7 +31,7 @@ class WebProcessAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("last heartbeat"))
     def heard_of(self, process: WebProcess) -> str:
         seconds = max(0, int((now() - process.heartbeat_at).total_seconds()))
-        return _("%d s ago") % seconds
+        return _("%d s ago") % seconds if seconds < 120 else _("%d min ago") % (seconds // 60)
 
     @admin.display(description=gettext_lazy("started at"), ordering="started_at")
     def since(self, process: WebProcess) -> str:

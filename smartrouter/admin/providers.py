@@ -24,7 +24,7 @@ from channels.models import Channel
 from providers.models import ExchangeRate, ModelPrice, Provider, ProviderModel, adapter_choices
 from smartrouter.admin.base import PriceInline, SwitchActions, count_of
 from smartrouter.admin.fields import ChoicesField, NamesField, PriceField, text_of
-from smartrouter.admin.labels import label
+from smartrouter.admin.labels import label, plain
 from smartrouter.admin.prices import begun_prices, latest, show_price
 
 
@@ -164,12 +164,19 @@ class ProviderModelAdmin(SwitchActions):
 
 @admin.register(ExchangeRate)
 class ExchangeRateAdmin(ModelAdmin):
-    list_display = ["currency", "usd", "effective_from"]
+    list_display = ["currency", "shown_usd", "effective_from"]
     list_filter = ["currency"]
     search_fields = ["currency"]
     fieldsets = [(None, {"fields": ["currency", "usd", "effective_from"]})]
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "usd":
-            return PriceField(label=capfirst(db_field.verbose_name), max_digits=20, decimal_places=10)
+            label, above_0 = capfirst(db_field.verbose_name), {"min_value": _("Enter a number above 0.")}
+            return PriceField(
+                label=label, max_digits=20, decimal_places=10, validators=db_field.validators, error_messages=above_0
+            )
         return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    @admin.display(description=_("USD for one unit"), ordering="usd")
+    def shown_usd(self, rate: ExchangeRate) -> str:
+        return plain(rate.usd)

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.db.models import Field, Max, QuerySet
+from django.forms.utils import ErrorList
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -19,10 +21,10 @@ from smartrouter.admin.base import SwitchActions
 from smartrouter.admin.labels import hint, label
 
 _WIDTHS = {
-    "waiting_for": "7rem",
-    "model": "11.5rem",
+    "waiting_for": "8rem",
+    "model": "11rem",
     "priority": "4rem",
-    "weight": "4.5rem",
+    "weight": "4rem",
 }
 
 
@@ -36,6 +38,19 @@ def show_state(member: GroupMember, offerings: list[Any]) -> SafeString | str:
     if member.waiting_for:
         return label(_("waiting"), "warning", _("%s is not configured yet.") % member.waiting_for)
     return label(_("waiting"), "warning", _("No active channel of %s offers this model.") % member.target_name)
+
+
+class MemberForm(forms.ModelForm):
+    """A member of a group."""
+
+    class Meta:
+        model = GroupMember
+        exclude: list[str] = []
+
+    def non_field_errors(self) -> ErrorList:
+        """Each error once: the model's clean and its constraint say the same."""
+        found = dict.fromkeys(str(error) for error in super().non_field_errors())
+        return self.error_class(list(found), error_class="nonfield", renderer=self.renderer)
 
 
 class MemberFormSet(PaginationInlineFormSet):
@@ -55,6 +70,7 @@ class MemberFormSet(PaginationInlineFormSet):
 
 class MemberInline(TabularInline):
     model = GroupMember
+    form = MemberForm
     formset = MemberFormSet
     fields = ["state", "channel", "provider", "waiting_for", "model", "priority", "weight", "is_active", "position"]
     readonly_fields = ["state"]

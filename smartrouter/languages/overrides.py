@@ -170,6 +170,7 @@ TEXTS = (
     _("Your password can’t be a commonly used password."),
     _("Your password can’t be entirely numeric."),
     _("Your password can’t be too similar to your other personal information."),
+    _("Your password was changed."),
 )
 COUNTED = (
     ngettext_lazy("%(count)s %(name)s was changed successfully.", "%(count)s %(name)s were changed successfully.", 1),

@@ -1,0 +1,1 @@
+"""Worker side. The formats of Chinese pages."""
