@@ -1,9 +1,9 @@
 """Worker side. The bridge between the database and the RoutingTable: a thread that follows the change log.
 
-It is the one thread of a web process that talks to the database. It loads the table before the process serves, then asks
-for new log entries every POLL_S, reads the rows that they name and hands them to the event loop in slices. A change of
-many rows is read piece by piece, and whatever is new meanwhile goes before it. The thread also registers the process and
-keeps its heartbeat.
+It loads the table before the process serves, then asks for new log entries every POLL_S, reads the rows that they name and
+hands them to the event loop in slices. A change of many rows is read piece by piece, and whatever is new meanwhile goes
+before it. The thread also registers the process and keeps its heartbeat (routing/heartbeat.py). Only one other thread of the
+data plane talks to the database: the one that reads the sessions' records (billing/session_rows.py).
 
 Where the database is away at the start, the table comes from the sealed snapshot (routing/snapshot), and the thread goes on
 as after any other failure: it asks until the database answers, then reads everything anew.
@@ -11,6 +11,7 @@ as after any other failure: it asks until the database answers, then reads every
 
 import asyncio
 import logging
+import signal
 import threading
 import time
 from collections import deque
@@ -23,8 +24,9 @@ from django.utils.translation import gettext as _
 
 from routing.changes import LOGGED_MODELS
 from routing.follower import ChangeFollower, Entry
+from routing.heartbeat import Heartbeat
 from routing.loading import Item, Reading, load_all, readings_of
-from routing.register import HEARTBEAT_S, JOBS_SILENT_S, StartRefused, beat, has_pulse, leave_register, register_process
+from routing.register import StartRefused, leave_register
 from routing.snapshot import SnapshotKeeper, SnapshotRefused, is_wanted, read_snapshot
 from routing.table import RoutingTable
 from smartrouter.lib.database import DOWN_ERRORS, database_place, is_file, reason_of
@@ -51,10 +53,9 @@ class LiveTable:
         self._thread: threading.Thread | None = None
         self._follower = ChangeFollower(notes_gaps=connection.vendor != "sqlite")
         self._large: deque[Reading] = deque()
-        self._beat_at = 0.0
+        self._heartbeat = Heartbeat(uid)
         self._heard_at = time.monotonic()
         self._has_failed = False
-        self._pulse_heard_at = time.monotonic()
         self._position = 0
         self._keeper = SnapshotKeeper(
             settings.SNAPSHOT_FILE, table.rows, is_true=lambda: self.is_table_true, position=lambda: self._position
@@ -66,9 +67,14 @@ class LiveTable:
         return not self._has_failed and time.monotonic() - self._heard_at < SILENCE_LIMIT_S
 
     @property
+    def is_database_well(self) -> bool:
+        """Whether the database answers, and takes what is written."""
+        return self.is_database_up and self._heartbeat.is_taken
+
+    @property
     def are_jobs_alive(self) -> bool:
         """Whether a scheduled job ran lately; a process that has just begun gives them time."""
-        return time.monotonic() - self._pulse_heard_at < JOBS_SILENT_S
+        return self._heartbeat.are_jobs_alive
 
     @property
     def is_table_true(self) -> bool:
@@ -90,9 +96,10 @@ class LiveTable:
     async def stop(self) -> None:
         """End the thread and take the process out of the register; one that the database holds up is left behind."""
         self._stop.set()
+        closing = [asyncio.to_thread(self._keeper.stop)]
         if self._thread is not None:
-            await asyncio.to_thread(self._thread.join, STOP_WITHIN_S)
-        await asyncio.to_thread(self._keeper.stop)
+            closing.append(asyncio.to_thread(self._thread.join, STOP_WITHIN_S))
+        await asyncio.gather(*closing)
 
     def _run(self, loop: asyncio.AbstractEventLoop, ready: "asyncio.Future[None]") -> None:
         try:
@@ -114,7 +121,7 @@ class LiveTable:
         """Fill the table: nothing is served yet, so this thread may do it itself. Raises StartRefused."""
         began = time.monotonic()
         try:
-            register_process(self.uid)
+            self._heartbeat.begin()
             self._follower.start()
             for item in load_all():
                 self._put_one(item)
@@ -163,7 +170,9 @@ class LiveTable:
                     self._begin_again()
                 self._turn(loop)
             except StartRefused as e:
-                logger.error("second_web_process", extra={"reason": str(e)})
+                # As it would have been refused at its start, if the database had been there.
+                logger.error("second_web_process_ends", extra={"reason": str(e)})
+                loop.call_soon_threadsafe(signal.raise_signal, signal.SIGTERM)
             except (DatabaseError, InterfaceError) as e:
                 if not self._has_failed:
                     logger.warning("database_unavailable", extra={"reason": type(e).__name__})
@@ -204,11 +213,7 @@ class LiveTable:
                 self._large.popleft()
             # What reading cost, requests get as well: this thread never has more than half of the interpreter.
             self._stop.wait(time.thread_time() - began)
-        if time.monotonic() >= self._beat_at:
-            self._beat_at = time.monotonic() + HEARTBEAT_S
-            beat(self.uid)
-            if has_pulse():
-                self._pulse_heard_at = time.monotonic()
+        self._heartbeat.keep()
         if not self._large:
             self._position = self._follower.position
 

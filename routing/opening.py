@@ -1,5 +1,6 @@
 """How a web process opens its data plane and closes it again."""
 
+import asyncio
 import gc
 import uuid
 
@@ -37,7 +38,7 @@ async def open_plane() -> None:
         spool=spool,
         store=store,
         sessions=SessionCosts(store, SessionRows()),
-        is_database_up=lambda: live.is_database_up,
+        is_database_up=lambda: live.is_database_well,
         are_jobs_alive=lambda: live.are_jobs_alive,
         request_timeout_s=settings.REQUEST_TIMEOUT_SECONDS,
         drain_s=settings.DRAIN_SECONDS,
@@ -58,11 +59,19 @@ def settle_in() -> None:
 
 
 async def close_plane() -> None:
-    """End what still runs, leave the register, give up the spool."""
-    plane = current_plane()
+    """End what still runs, leave the register, give up the spool.
+
+    All at once: a database and a Redis that hang take their time, and whoever stops the process does not wait for a sum.
+    Raises what went wrong when everything has come to its end.
+    """
+    plane, closing = current_plane(), []
     if plane is not None:
         plane.begin_drain()
-        await plane.close()
-        set_plane(None)
+        closing.append(plane.close())
     if _live is not None:
-        await _live.stop()
+        closing.append(_live.stop())
+    outcomes = await asyncio.gather(*closing, return_exceptions=True)
+    set_plane(None)
+    for outcome in outcomes:
+        if outcome is not None:
+            raise outcome

@@ -94,10 +94,16 @@ class Plane:
             if not self.exchanges:
                 break
             await asyncio.sleep(0.02)
-        await self.sessions.close()
-        await self.store.close()
-        await self.session.close()
-        self.spool.close()
+        try:
+            await asyncio.gather(self._close_counters(), self.session.close())
+        finally:
+            self.spool.close()
+
+    async def _close_counters(self) -> None:
+        try:
+            await self.sessions.close()
+        finally:
+            await self.store.close()
 
 
 _current: Plane | None = None

@@ -56,10 +56,10 @@ def beat(uid: UUID) -> None:
         register_process(uid)
 
 
-def has_pulse() -> bool:
-    """Whether a scheduled job ran lately."""
+def pulse_age_s() -> float | None:
+    """How long ago a scheduled job last ran; None before the first. Negative where clocks differ."""
     last = pulse_at()
-    return last is not None and (now() - last).total_seconds() < JOBS_SILENT_S
+    return None if last is None else (now() - last).total_seconds()
 
 
 def pulse_at() -> datetime | None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
-from drf_spectacular.utils import OpenApiResponse, inline_serializer
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_serializer
 from rest_framework import serializers
 
 
@@ -101,6 +101,30 @@ CHAT_RESPONSE = inline_serializer(
     },
 )
 
+
+def _plain_header(name: str, description: str) -> OpenApiParameter:
+    text = f"{description} Not in the head of a stream, which is sent before the price is known."
+    return OpenApiParameter(name, str, OpenApiParameter.HEADER, response=[200], description=text)
+
+
+_SESSION_HEADERS = [
+    OpenApiParameter(
+        "x-session-id",
+        str,
+        OpenApiParameter.HEADER,
+        description=(
+            "Adds the request's charge to a session: all requests with this id and this router key, until there was none for "
+            "24 hours. At most 128 printable characters; anything else counts as no session."
+        ),
+    ),
+    _plain_header("x-smartrouter-cost-usd", "The charge of this request in USD. Missing while its price is not known."),
+    _plain_header(
+        "x-smartrouter-session-cost-usd",
+        "What the session has come to in USD, this request included. Missing without `x-session-id` and while the sum is "
+        "not known: that means unknown, never zero.",
+    ),
+]
+
 CHAT: dict[str, Any] = {
     "operation_id": "create_chat_completion",
     "summary": "Chat completions, streamed or not",
@@ -108,6 +132,7 @@ CHAT: dict[str, Any] = {
         "The OpenAI chat completions format. Unknown fields are passed to the upstream unchanged. With `stream`, the answer "
         "is text/event-stream; a failure after the first content is an error event without [DONE]."
     ),
+    "parameters": _SESSION_HEADERS,
     "request": CHAT_REQUEST,
     "responses": {
         200: CHAT_RESPONSE,

@@ -79,8 +79,11 @@ class SnapshotKeeper:
     def _run(self) -> None:
         while not self._stop.wait(LOOK_S):
             try:
-                if self._is_due() and self._is_true() and self._leads():
-                    self._write()
+                if self._is_due():
+                    if not self._is_true():
+                        self._give_up_lead()  # another process may well have the database
+                    elif self._leads():
+                        self._write()
             except Stopped:
                 break
             except (OSError, SealBroken) as e:
@@ -92,8 +95,7 @@ class SnapshotKeeper:
                 # The next start with the database away would serve from an old snapshot, and nobody would know why.
                 logger.exception("snapshot_failed")
                 self._try_later()
-        if self._lock_fd is not None:
-            os.close(self._lock_fd)
+        self._give_up_lead()
 
     def _try_later(self) -> None:
         self._has_failed = True
@@ -113,6 +115,11 @@ class SnapshotKeeper:
         if self._lock_fd is None:
             self._lock_fd = take_lock(self._path.with_suffix(".lock"))
         return self._lock_fd is not None
+
+    def _give_up_lead(self) -> None:
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+            self._lock_fd = None
 
     def _write(self) -> None:
         began, cpu_began = time.monotonic(), time.thread_time()

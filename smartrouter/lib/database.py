@@ -11,8 +11,20 @@ from smartrouter.lib.logs import redact
 SQLITE = "django.db.backends.sqlite3"
 # What an operator or the server's own trouble causes, as opposed to a wrong query or a missing table.
 DOWN_ERRORS = (OperationalError, InterfaceError)
+# PostgreSQL's codes (appendix A of its manual) for a transaction that may only read, as on a standby, and for a full disk.
+_NO_WRITES = ("25006", "53100")
 # Parts of a DATABASE_URL's query that lead somewhere else.
 _LEADING = ("host", "hostaddr", "port", "service", "dbname")
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether an error means that the database is away, be it for writing only."""
+    return isinstance(error, DOWN_ERRORS) or takes_no_writes(error)
+
+
+def takes_no_writes(error: BaseException) -> bool:
+    """Whether a server has answered that it writes nothing just now; it may still be read."""
+    return getattr(error.__cause__, "sqlstate", None) in _NO_WRITES
 
 
 def is_file() -> bool:

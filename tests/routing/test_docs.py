@@ -44,6 +44,16 @@ def test_each_operation_names_its_errors_and_asks_for_a_router_key() -> None:
             assert "401" in operation["responses"]
 
 
+def test_a_client_is_told_of_sessions_and_what_they_cost() -> None:
+    operation = schema()["paths"]["/v1/chat/completions"]["post"]
+
+    assert [(each["in"], each["name"]) for each in operation["parameters"]] == [("header", "x-session-id")]
+    assert set(operation["responses"]["200"]["headers"]) == {
+        "x-smartrouter-cost-usd",
+        "x-smartrouter-session-cost-usd",
+    }
+
+
 def test_the_documentation_page_loads_nothing_from_elsewhere() -> None:
     page = Client().get("/docs").content.decode()
 

@@ -118,6 +118,21 @@ def test_one_of_several_processes_writes_and_another_takes_over(
     assert wait_until(lambda: position_of(path) == 2, within_s=20)
 
 
+def test_one_that_has_lost_the_database_leaves_the_file_to_another(
+    keep: Callable[..., SnapshotKeeper], path: Path
+) -> None:
+    has_database = threading.Event()
+    has_database.set()
+    first = keep(full_tables(), lambda: 1, has_database.is_set)
+    assert wait_until(lambda: position_of(path) == 1, within_s=20)
+    keep(full_tables(), lambda: 2)
+
+    has_database.clear()
+    first.note_change()
+
+    assert wait_until(lambda: position_of(path) == 2, within_s=20)
+
+
 def test_a_disk_that_refuses_is_reported_once_and_tried_again(
     keep: Callable[..., SnapshotKeeper], path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

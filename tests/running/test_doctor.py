@@ -4,6 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import redis
 from django.conf import LazySettings
 from django.core.management import call_command
 from django.db import connection
@@ -23,6 +24,7 @@ from smartrouter.doctor.usage import check_spool
 from smartrouter.lib.sealing import Secret
 from tests.running.serving import free_ports
 from tests.simulator.harness import simulator_process
+from tests.stores import Redis
 
 pytestmark = pytest.mark.django_db
 
@@ -131,6 +133,17 @@ def test_jobs_that_do_not_run_are_a_warning() -> None:
     assert "beat" in long_ago.advice
 
 
+@pytest.mark.server
+def test_a_database_that_can_only_be_read_is_a_problem() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION READ ONLY")
+
+    (finding,) = check_database()
+
+    assert finding.level is Level.PROBLEM
+    assert "can only be read" in finding.text
+
+
 def test_redis_that_does_not_answer_is_a_problem_without_its_password(settings: LazySettings) -> None:
     settings.REDIS_URL = f"redis://:canary-password@127.0.0.1:{free_ports(1)[0]}/0"
 
@@ -138,6 +151,36 @@ def test_redis_that_does_not_answer_is_a_problem_without_its_password(settings: 
 
     assert finding.level is Level.PROBLEM
     assert "canary" not in finding.text
+
+
+def test_redis_that_takes_nothing_is_a_problem_and_one_that_may_lose_something_a_warning(
+    settings: LazySettings,
+) -> None:
+    server = Redis(appendonly=True)
+    settings.REDIS_URL = server.url()
+    try:
+        well = check_redis()
+        with redis.Redis.from_url(server.url()) as client:
+            client.config_set("maxmemory", "1")
+            full = check_redis()
+            client.config_set("maxmemory", "0")
+            client.replicaof("127.0.0.1", str(free_ports(1)[0]))
+            copy = check_redis()
+            client.replicaof("NO", "ONE")
+            client.config_set("maxmemory-policy", "allkeys-lru")
+            client.config_set("appendonly", "no")
+            loose = check_redis()
+    finally:
+        server.close()
+
+    assert [finding.level for finding in well] == [Level.OK]
+    assert [[finding.level for finding in found] for found in (full, copy)] == [[Level.PROBLEM], [Level.PROBLEM]]
+    assert ("maxmemory" in full[0].text, "read only" in copy[0].text) == (True, True)
+    assert [finding.level for finding in loose] == [Level.OK, Level.WARNING, Level.WARNING]
+    assert [finding.advice for finding in loose[1:]] == [
+        "Set maxmemory-policy to noeviction.",
+        "Set appendonly to yes.",
+    ]
 
 
 def test_settings_that_cannot_be_read_and_missing_secrets_are_problems(settings: LazySettings) -> None:

@@ -28,7 +28,7 @@ SHM_LOCKS_AT, SHM_LOCKS = 120, 8
 @pytest.fixture(scope="module")
 def module_stack() -> Iterator[Stack]:
     with running_stack(DRAIN_SECONDS=str(DRAIN_S)) as stack:
-        (stack.data / "static").mkdir()  # `serve` makes it
+        (stack.data / "static").mkdir(exist_ok=True)  # `serve` makes it
         yield stack
 
 
