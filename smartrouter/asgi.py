@@ -25,7 +25,7 @@ from routing.endpoints import entry  # noqa: E402  (models need the apps to be l
 from routing.opening import close_plane, open_plane  # noqa: E402
 from routing.plane import current_plane  # noqa: E402
 from routing.register import StartRefused  # noqa: E402
-from smartrouter.checks import check_secrets, check_settings  # noqa: E402
+from smartrouter.checks import wrong_settings  # noqa: E402
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -65,8 +65,8 @@ async def live(scope: Scope, receive: Receive, send: Send) -> None:
 
 def refuse_wrong_settings() -> None:
     """Raise StartRefused for the first setting that is wrong or missing: a server of others' making runs no checks."""
-    for problem in (*check_settings(), *check_secrets()):
-        raise StartRefused(f"{problem.msg} {problem.hint or ''}".strip())
+    for sentence in wrong_settings():
+        raise StartRefused(sentence)
 
 
 def drain_on_sigterm() -> None:

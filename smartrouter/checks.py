@@ -7,6 +7,11 @@ from django.core.checks import CheckMessage, Error, register
 from django.utils.translation import gettext as _
 
 
+def wrong_settings() -> list[str]:
+    """A sentence for each setting that is wrong or missing: for whoever starts without Django's checks."""
+    return [f"{problem.msg} {problem.hint or ''}".strip() for problem in (*check_settings(), *check_secrets())]
+
+
 @register()
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
     """E001: a value that could not be read."""

@@ -10,6 +10,7 @@ import sys
 
 import django
 from django.conf import settings
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
 from smartrouter.supervisor.refusal import StartRefused
@@ -42,9 +43,9 @@ def main(arguments: list[str]) -> int:
 
 def refuse_wrong_settings() -> None:
     """Raise StartRefused for settings with which no worker would start."""
-    from smartrouter.checks import check_secrets, check_settings
+    from smartrouter.checks import wrong_settings
 
-    problems = [f"{problem.msg} {problem.hint or ''}".strip() for problem in (*check_settings(), *check_secrets())]
+    problems = wrong_settings()
     if settings.WEB_CONCURRENCY > 1 and not settings.REDIS_URL:
         text = _(
             "WEB_CONCURRENCY is %d, and several web processes need REDIS_URL; set it, or set WEB_CONCURRENCY to 1."
@@ -55,11 +56,19 @@ def refuse_wrong_settings() -> None:
 
 
 def prepare(*, is_port_ours: bool) -> None:
-    """Return when the data folder can be used and the port is free. Raises StartRefused."""
+    """Return when the data folder can be used and the port is free. Raises StartRefused.
+
+    is_port_ours: others may be serving there, and should not go for workers that cannot start: then also what a worker
+    needs is tried, its code and its database. Raises whatever the import of new code raises.
+    """
+    from smartrouter.supervisor.database import open_database
     from smartrouter.supervisor.ground import bind_port, prepare_folder
 
     prepare_folder(settings.DATA_DIR, (settings.SPOOL_DIR, settings.STATIC_ROOT))
-    if not is_port_ours:
+    if is_port_ours:
+        import_string(settings.ASGI_APPLICATION)
+        open_database()
+    else:
         bind_port(settings.HOST, settings.PORT).close()
 
 

@@ -32,7 +32,10 @@ BEAT_EVERY_S = 1.0
 
 
 class Server(uvicorn.Server):
-    """is_port_kept: whether others go on serving the port. beat: called once a second from start to end."""
+    """is_port_kept: whether others go on serving the port. beat: called once a second from start to end.
+
+    on_open: called when the port is open.
+    """
 
     def __init__(
         self,
@@ -41,16 +44,20 @@ class Server(uvicorn.Server):
         notice_s: float,
         is_port_kept: Callable[[], bool] = lambda: False,
         beat: Callable[[], None] | None = None,
+        on_open: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(config)
         self._notice_s = notice_s
         self._is_port_kept = is_port_kept
         self._beat = beat
+        self._on_open = on_open
         self._listeners: list[socket.socket] = []
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Return when everything has ended after a signal."""
         self._listeners = sockets or []
+        if self.should_exit:  # told so before it has begun
+            return
         beating = asyncio.create_task(self._keep_beating(), name="server-beat")
         try:
             await super().serve(sockets)
@@ -71,6 +78,8 @@ class Server(uvicorn.Server):
         self.lifespan.state["server_drains"] = True
         await super().startup(sockets)
         self.lifespan.state.clear()  # it is copied for every request
+        if self._on_open is not None:
+            self._on_open()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Return when all requests have ended and the application is closed."""

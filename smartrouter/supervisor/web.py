@@ -70,15 +70,18 @@ def serve(
     *,
     is_port_kept: Callable[[], bool] = lambda: False,
     beat: Callable[[], None] | None = None,
+    on_open: Callable[[], None] | None = None,
 ) -> None:
     """Return when the server has drained after SIGTERM or SIGINT. Raises StartRefused, OSError if it cannot listen."""
     startup = Startup(import_string(settings.ASGI_APPLICATION))
-    server = Server(_config(startup), notice_s=settings.NOTICE_SECONDS, is_port_kept=is_port_kept, beat=beat)
+    server = Server(
+        _config(startup), notice_s=settings.NOTICE_SECONDS, is_port_kept=is_port_kept, beat=beat, on_open=on_open
+    )
     logging.getLogger("uvicorn.error").addFilter(startup.filter)
-    # Uvicorn raises the signal that stopped it once more when it is done; a requested stop is a success.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, frame: None)
-    signal.signal(signal.SIGQUIT, server.handle_exit)
+    # Before uvicorn's own handlers, so that a signal that comes before them is not lost; and after them, since uvicorn
+    # raises the signal that stopped it once more when it is done, and a requested stop is a success.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, server.handle_exit)
     try:
         # The terminal's language is for the sentence of a refusal, not for those who send requests.
         with override(settings.LANGUAGE_CODE):

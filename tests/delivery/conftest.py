@@ -1,5 +1,6 @@
 """What the containers stand on: a PostgreSQL and a Redis-protocol server out of wheels, whatever STORES says."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,9 +12,12 @@ from tests.stores import Postgres, Redis
 
 
 @pytest.fixture(scope="session")
-def server_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Postgres, Redis]]:
+def server_pair() -> Iterator[tuple[Postgres, Redis]]:
     with ExitStack() as stack:
-        postgres = Postgres(Path(tmp_path_factory.mktemp("postgres")) / "data")
+        # Not below pytest's folder: started by root, PostgreSQL runs as another user, and every pytest that begins shuts
+        # that folder to others again.
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="smartrouter-pg-"))
+        postgres = Postgres(Path(folder) / "data")
         stack.callback(postgres.close)
         redis = Redis()
         stack.callback(redis.close)

@@ -37,10 +37,11 @@ def free_port() -> int:
 
 @dataclass
 class Host:
-    """One data folder and what runs on it."""
+    """One data folder and what runs on it. root: the project's folder."""
 
     folder: Path
     env: dict[str, str]
+    root: Path = ROOT
     processes: list["subprocess.Popen[bytes]"] = field(default_factory=list)
 
     @property
@@ -65,7 +66,7 @@ class Host:
         with (self.folder / "log").open("ab") as log:
             process = subprocess.Popen(
                 command,
-                cwd=ROOT,
+                cwd=self.root,
                 env={**self.env, "PATH": path, **env},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -149,6 +149,8 @@ def test_redis_keeps_what_it_was_told_and_evicts_nothing() -> None:
 
     assert "--appendonly yes --appendfsync everysec" in command
     assert "--maxmemory-policy noeviction" in command
+    # Without -e an error for an answer (it still loads, the password is wrong) counts as healthy.
+    assert services()["redis"]["healthcheck"]["test"] == ["CMD", "redis-cli", "-e", "ping"]
 
 
 def test_a_container_gets_longer_to_end_than_the_drain_takes(settings: object) -> None:

@@ -16,6 +16,7 @@ import pytest
 from tests.delivery.hosts import GUNICORN, Host, Servers
 from tests.delivery.load import wait_for
 from tests.simulator.harness import simulator_process
+from tests.stores import ROOT
 from tests.survival.traffic import HEADERS, Heard, chat, offering_document
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -131,21 +132,6 @@ def test_a_worker_that_was_killed_is_replaced_and_its_port_stays(servers: Server
     assert host.workers() != before
 
 
-def test_sighup_with_settings_that_would_start_nothing_changes_nothing(servers: Servers) -> None:
-    host = servers.host("web", REDIS_URL="")
-    host.start_web()
-    before = host.workers()
-
-    host.web.send_signal(signal.SIGHUP)
-    until = time.monotonic() + 60
-    while "Not reloaded" not in host.log:
-        assert time.monotonic() < until, host.log
-        time.sleep(0.05)
-
-    assert host.workers() == before
-    assert host.is_ready()
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT, signal.SIGINT], ids=lambda each: each.name)
 def test_a_stop_lets_streams_end_and_tells_those_that_take_longer(serving: Servers, number: signal.Signals) -> None:
     host = serving.host("web", DRAIN_SECONDS=str(DRAIN_S), WEB_CONCURRENCY="2")
@@ -205,8 +191,37 @@ def test_workers_leave_when_their_master_was_killed(servers: Servers) -> None:
         time.sleep(0.05)
 
 
+TOLD_EARLY = """
+import os, signal, socket, sys
+import django, uvicorn
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "smartrouter.settings")
+django.setup()
+from smartrouter.supervisor.web import serve
+
+
+def tell(frame, event, argument):
+    if event == "call" and frame.f_code is uvicorn.Server.run.__code__:
+        sys.setprofile(None)
+        signal.raise_signal(signal.SIGTERM)
+
+
+listener = socket.socket()
+listener.bind(("127.0.0.1", 0))
+sys.setprofile(tell)
+serve([listener])
+print("ended")
+"""
+
+
+def test_a_signal_that_comes_before_the_server_is_there_to_hear_it_ends_it_all_the_same() -> None:
+    done = subprocess.run([sys.executable, "-c", TOLD_EARLY], cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+    assert (done.returncode, done.stdout) == (0, "ended\n"), done.stderr
+
+
 def test_the_settings_file_imports_nothing_of_ours_that_a_reload_should_bring() -> None:
-    names = (f"smartrouter.delivery.{name}" for name in ("master", "worker", "logs"))
+    names = (f"smartrouter.delivery.{name}" for name in ("master", "reload", "worker", "logs"))
     script = f"import sys, {', '.join(names)}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 from django.apps import apps
+from django.contrib.postgres.operations import AddIndexConcurrently, NotInTransactionMixin
 from django.db import migrations, models
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
@@ -60,6 +61,15 @@ def _broken_by_column(
         yield f"AlterField {place}: NOT NULL where it was nullable"
 
 
+def outside_transactions(operations: Sequence[Operation]) -> list[str]:
+    """The operations that work in no transaction, and so neither on SQLite nor within a restore."""
+    found = [operation.describe() for operation in operations if isinstance(operation, NotInTransactionMixin)]
+    for operation in operations:
+        if isinstance(operation, migrations.SeparateDatabaseAndState):
+            found += outside_transactions(operation.database_operations)
+    return found
+
+
 def our_migrations() -> Iterator[tuple[str, type[migrations.Migration], ModelState]]:
     """Each of our migrations that is not the first of its app: name, class, and the fields before it."""
     loader = MigrationLoader(None)
@@ -92,6 +102,7 @@ def test_no_migration_breaks_the_version_before_without_saying_so() -> None:
         problems = list(broken_rules(migration.operations, before))
 
         assert not problems or name in BEFORE_THE_FIRST_RELEASE or MARKER.search(source), f"{name}: {problems}"
+        assert outside_transactions(migration.operations) == [], name
 
 
 @pytest.mark.parametrize(
@@ -111,6 +122,12 @@ def test_the_rule_refuses(operation: Operation) -> None:
     assert list(broken_rules([operation]))
 
 
+def test_an_operation_that_works_in_no_transaction_is_refused_wherever_it_is() -> None:
+    index = AddIndexConcurrently("channel", models.Index(fields=["name"], name="by_name"))
+
+    assert outside_transactions([index]) and outside_transactions([migrations.SeparateDatabaseAndState([index])])
+
+
 @pytest.mark.parametrize(
     "operations",
     [
@@ -123,7 +140,7 @@ def test_the_rule_refuses(operation: Operation) -> None:
     ids=["null", "db_default", "index", "new table", "data"],
 )
 def test_the_rule_allows(operations: list[Operation]) -> None:
-    assert list(broken_rules(operations)) == []
+    assert list(broken_rules(operations)) == outside_transactions(operations) == []
 
 
 @pytest.mark.slow

@@ -81,6 +81,18 @@ def running_upstream() -> Iterator[tuple[int, list[tuple[str, dict[str, str]]]]]
         server.server_close()
 
 
+@contextmanager
+def gone_host() -> Iterator[int]:
+    """A port whose kernel answers no knock, as if the machine were gone: nobody takes what has knocked before."""
+    with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for each in (first, second):
+            each.setblocking(False)
+            each.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
 async def ask(url: str, path: str, body: bytes = b"{}", **headers: str) -> tuple[int, dict[str, str], bytes]:
     """Status, headers (lower case) and body of a POST."""
     async with aiohttp.ClientSession() as session, session.post(url + path, data=body, headers=headers) as answer:
@@ -129,6 +141,21 @@ def test_a_host_that_refuses_connections_costs_nobody_a_request(tmp_path: Path) 
         statuses = [asyncio.run(ask(url, "/v1/chat/completions"))[0] for _ in range(10)]
 
     assert statuses == [200] * 10
+
+
+def test_a_host_that_does_not_even_refuse_costs_a_moment_and_no_request(tmp_path: Path) -> None:
+    with (
+        gone_host() as gone,
+        running_upstream() as (port, _seen),
+        running_nginx([gone, port], tmp_path / "nginx") as url,
+    ):
+        took: list[float] = []
+        for _ in range(12):
+            began = time.monotonic()
+            assert asyncio.run(ask(url, "/v1/chat/completions"))[0] == 200
+            took.append(time.monotonic() - began)
+
+    assert min(each for each in took if each >= 0.25) < 0.9
 
 
 def test_a_chat_body_may_have_32_mib_and_one_that_is_larger_is_refused_like_any_other_error(tmp_path: Path) -> None:
