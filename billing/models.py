@@ -87,9 +87,14 @@ class UsageRecord(models.Model):
                 name="usage_of_session_newest",
                 condition=models.Q(session_id__isnull=False),
             ),
-            # What read_seeds() and read_late() of session_rows go by.
+            # What read_seeds() and read_late() of session_history go by; all_recent and else.
             models.Index(
                 fields=["attempt_id"], name="usage_with_session", condition=models.Q(session_id__isnull=False)
+            ),
+            models.Index(
+                fields=["attempt_id"],
+                name="usage_abandoned_with_session",
+                condition=models.Q(session_id__isnull=False, status="abandoned"),
             ),
         ]
 

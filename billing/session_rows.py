@@ -1,165 +1,126 @@
-"""Worker side. The usage records of sessions, for a store of counters that has lost them or never had them.
-
-A session's latest rows are given one by one, under their request's id, the ones before that as a sum. An id may come again
-from the process that settled the request, which remembers it for ten minutes, or from a row that was late. No request
-lasts longer than an hour (REQUEST_TIMEOUT_SECONDS), so that whatever may come again has begun within the last
-two hours (SINGLE_ROWS).
-"""
+"""Hot path. The records behind the sessions' counters, for an event loop that must not wait for a database."""
 
 import asyncio
 import queue
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from functools import partial
-from typing import Any, TypeVar
-from uuid import UUID
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
-from django.db.models import Max, Min, QuerySet, Sum
 from django.utils.timezone import now
 
-from billing.models import UsageRecord
-from billing.sessions import FORGOTTEN_AFTER_S, counter_name
+from billing.session_history import read_late, read_seeds
 from smartrouter.lib.counters import Entry, SeedCounter, SourceUnavailable
 
 T = TypeVar("T")
 
-SINGLE_ROWS = timedelta(hours=2)
-# Less than SINGLE_ROWS, so that a seed that began a while ago has named each of them.
-LATE_ROWS = timedelta(hours=1)
-IDLE = timedelta(seconds=FORGOTTEN_AFTER_S)
 STOP_WITHIN_S = 3.0
-FEW_SESSIONS = 500
-
-Session = tuple[int, str]
 
 
-@dataclass(slots=True)
-class Found:
-    """What the rows of one session say so far; first and last: when its requests were admitted."""
+class Reading(Generic[T]):
+    """Pieces on their way from a thread to an event loop: one at a time, and none that nobody asked for."""
 
-    first: datetime
-    last: datetime
-    base: int = 0
-    entries: dict[str, int] = field(default_factory=dict)
+    def __init__(self, read: Callable[[], Iterator[T]]) -> None:
+        self._read = read
+        self._loop = asyncio.get_running_loop()
+        self._answer: asyncio.Future[T | None] = self._loop.create_future()
+        self._wanted = threading.Semaphore(0)
+        self._is_given_up = False
 
+    async def next(self) -> T | None:
+        """The next piece, None after the last one. Raises SourceUnavailable."""
+        self._answer = self._loop.create_future()
+        self._wanted.release()
+        return await self._answer
 
-def read_seeds(moment: datetime) -> list[SeedCounter]:
-    """Every session that had a request within 24 h before this moment, with all that it has come to."""
-    found: dict[Session, Found] = {}
-    single_from = moment - SINGLE_ROWS
-    rows = billed_rows().filter(attempt_id__gte=first_id(single_from))
-    for key, session, request_id, charge, admitted_at in rows.values_list(
-        "router_key_ref", "session_id", "request_id", "charge_nusd", "admitted_at"
-    ).iterator():
-        item = found.setdefault((key, session), Found(admitted_at, admitted_at))
-        item.entries[request_id.hex] = charge
-        item.first, item.last = min(item.first, admitted_at), max(item.last, admitted_at)
-    _add_sums(found, moment - IDLE, single_from, only=None)
-    # Day by day backwards, for as long as any session has gone on without a pause of a day. No day has room for a pause.
-    end, open_sessions = moment - IDLE, set(found)
-    while open_sessions:
-        open_sessions = _add_sums(found, end - IDLE, end, only=open_sessions)
-        end -= IDLE
-    return [
-        SeedCounter(counter_name(*session), item.base, ttl_s, item.entries)
-        for session, item in found.items()
-        if (ttl_s := FORGOTTEN_AFTER_S - (moment - item.last).total_seconds()) > 0
-    ]
+    def give_up(self) -> None:
+        """Let the thread go on with something else."""
+        self._is_given_up = True
+        self._wanted.release()
 
+    def run(self) -> None:
+        """Read, in the thread, until all is read or nobody wants more."""
+        pieces: Iterator[T] | None = None
+        while self._wanted.acquire() and not self._is_given_up:
+            began = time.thread_time()
+            try:
+                pieces = self._read() if pieces is None else pieces
+                piece = next(pieces, None)
+            except (DatabaseError, InterfaceError) as e:
+                return self._tell(_fail, SourceUnavailable(type(e).__name__))
+            except Exception as e:  # noqa: BLE001  (handed to the one who waits for it)
+                return self._tell(_fail, e)
+            self._tell(_succeed, piece)
+            if piece is None:
+                return None
+            # What reading cost, requests get as well: this thread never has more than half of the interpreter.
+            time.sleep(time.thread_time() - began)
+        return None
 
-def _add_sums(
-    found: dict[Session, Found], start: datetime, end: datetime, *, only: set[Session] | None
-) -> set[Session]:
-    """Add the sums of one stretch of time, of these sessions only; those that had any and go on without a pause."""
-    rows = billed_rows().filter(attempt_id__gte=first_id(start), attempt_id__lt=first_id(end))
-    if only is not None and len(only) <= FEW_SESSIONS:
-        rows = rows.filter(session_id__in={session for _key, session in only})
-    going_on = set()
-    grouped = rows.order_by().values_list("router_key_ref", "session_id")
-    for key, session, total, first, last in grouped.annotate(
-        Sum("charge_nusd"), Min("admitted_at"), Max("admitted_at")
-    ).iterator():
-        if only is not None and ((key, session) not in only or found[key, session].first - last >= IDLE):
-            continue
-        item = found.setdefault((key, session), Found(first, last))
-        item.base += total
-        item.first, item.last = min(item.first, first), max(item.last, last)
-        going_on.add((key, session))
-    return going_on
-
-
-def read_late(moment: datetime, *, all_recent: bool) -> list[Entry]:
-    """The entries of the last hour's rows; without all_recent, of those that no process has settled."""
-    rows = billed_rows().filter(attempt_id__gte=first_id(moment - LATE_ROWS))
-    if not all_recent:
-        rows = rows.filter(status=UsageRecord.Status.ABANDONED)
-    columns = rows.values_list("router_key_ref", "session_id", "request_id", "charge_nusd")
-    return [
-        Entry(counter_name(key, session), request_id.hex, charge, FORGOTTEN_AFTER_S)
-        for key, session, request_id, charge in columns.iterator()
-    ]
-
-
-def billed_rows() -> QuerySet:
-    """The rows that count for sessions; the index usage_with_session holds them by time."""
-    return UsageRecord.objects.filter(session_id__isnull=False, is_billable=True, charge_nusd__isnull=False)
-
-
-def first_id(moment: datetime) -> UUID:
-    """The smallest UUIDv7 of a moment: rows are kept in the order of their ids."""
-    return UUID(int=max(0, round(moment.timestamp() * 1000)) << 80)
+    def _tell(self, how: Callable[["asyncio.Future[T | None]", Any], None], what: Any) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(how, self._answer, what)
 
 
 class SessionRows:
-    """The records behind the sessions' counters, read in a thread that is there from the start and waits for work.
+    """Reads in a thread that is there from the start and waits for work.
 
     No request may start a thread, nor wait for one of a pool's; and the thread that keeps the table is never to be late.
+
+    folder: the spool's. What lies in it now is of processes that have ended, as far as this is the only web process; this
+    one has written nothing yet.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
+        self._left_behind = _spool_files(settings.SPOOL_DIR if folder is None else folder)
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="session-rows", daemon=True)
         self._thread.start()
 
-    async def read_seeds(self) -> Sequence[SeedCounter]:
-        return await self._ask(lambda: read_seeds(now()))
+    def read_seeds(self) -> AsyncGenerator[Sequence[SeedCounter], None]:
+        return self._pieces(lambda: read_seeds(now()))
 
-    async def read_late(self, *, all_recent: bool) -> Sequence[Entry]:
-        return await self._ask(lambda: read_late(now(), all_recent=all_recent))
+    def read_late(self, *, all_recent: bool) -> AsyncGenerator[Sequence[Entry], None]:
+        return self._pieces(lambda: read_late(now(), all_recent=all_recent))
+
+    def is_behind(self) -> bool:
+        """Whether spool files from before this process are still there: the ingester removes them when it is done."""
+        self._left_behind = [path for path in self._left_behind if path.exists()]
+        return bool(self._left_behind)
 
     async def close(self) -> None:
         """End the thread; one that the database holds up is left behind."""
         self._jobs.put(None)
         await asyncio.to_thread(self._thread.join, STOP_WITHIN_S)
 
-    async def _ask(self, read: Callable[[], T]) -> T:
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[T] = loop.create_future()
-
-        def job() -> None:
-            try:
-                value = read()
-            except (DatabaseError, InterfaceError) as e:
-                tell(partial(_fail, answer, SourceUnavailable(type(e).__name__)))
-            except Exception as e:  # noqa: BLE001  (handed to the one who waits for it)
-                tell(partial(_fail, answer, e))
-            else:
-                tell(partial(_succeed, answer, value))
-
-        def tell(outcome: Callable[[], None]) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(outcome)
-
-        self._jobs.put(job)
-        return await answer
+    async def _pieces(self, read: Callable[[], Iterator[T]]) -> AsyncGenerator[T, None]:
+        reading = Reading(read)
+        self._jobs.put(reading.run)
+        try:
+            while (piece := await reading.next()) is not None:
+                yield piece
+        finally:
+            reading.give_up()
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
             job()
             connection.close()  # it would be idle for hours
+
+
+def _spool_files(folder: Path) -> list[Path]:
+    """The files that hold something."""
+    found = []
+    for path in folder.glob("*.spool"):
+        try:
+            if path.stat().st_size:
+                found.append(path)
+        except FileNotFoundError:
+            continue  # the ingester has just finished it
+    return found
 
 
 def _succeed(answer: "asyncio.Future[T]", value: T) -> None:

@@ -2,7 +2,8 @@
 
 A session ends after 24 h without a request. A request whose price is not known adds nothing to it. The amounts are a copy
 of what the usage records say, for the record of a request carries its session: a store that was lost is seeded from them
-(billing.session_rows). What was settled and is not in the database yet is remembered by the process that settled it.
+(billing.session_history), with the last 31 days. What was settled and is not in the database yet is remembered by the
+process that settled it.
 """
 
 from billing.attempts import RequestFacts
@@ -11,6 +12,8 @@ from smartrouter.lib.counters.keeper import Noted
 
 FAMILY = "session"
 FORGOTTEN_AFTER_S = 24 * 3600.0
+# Why that is long enough: billing.session_history.
+REMEMBERED_S = 2 * 3600.0
 SESSION_ID_AT_MOST = 128
 
 
@@ -26,6 +29,11 @@ def session_id_of(text: object) -> str | None:
 def counter_name(router_key_ref: int, session_id: str) -> str:
     """The name of a session's counter: another key with the same session id has its own."""
     return f"{FAMILY}:{router_key_ref}:{session_id}"
+
+
+def session_entry(router_key_ref: int, session_id: str, request_id: str, charge_nusd: int) -> Entry:
+    """What a request adds to its session; request_id: 32 hex digits."""
+    return Entry(counter_name(router_key_ref, session_id), request_id, charge_nusd, FORGOTTEN_AFTER_S, REMEMBERED_S)
 
 
 class SessionCosts:
@@ -45,8 +53,7 @@ class SessionCosts:
         """
         if facts.session_id is None or charge_nusd is None:
             return None
-        name = counter_name(facts.router_key_ref, facts.session_id)
-        return self._keeper.note(Entry(name, facts.request_id, charge_nusd, FORGOTTEN_AFTER_S))
+        return self._keeper.note(session_entry(facts.router_key_ref, facts.session_id, facts.request_id, charge_nusd))
 
     async def cost_with(self, noted: Noted) -> int | None:
         """What the session has come to in nano-USD, this request included; None where that is not known at once."""

@@ -46,7 +46,7 @@ if stores.IS_SERVER:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what is about the other stores."""
-    ours, other = ("server", "embedded") if stores.IS_SERVER else ("embedded", "server")
+    other = "embedded" if stores.IS_SERVER else "server"
     left_out = [
         item
         for item in items

@@ -23,4 +23,8 @@ class Migration(migrations.Migration):
             model_name='usagerecord',
             index=models.Index(condition=models.Q(('session_id__isnull', False)), fields=['attempt_id'], name='usage_with_session'),
         ),
+        migrations.AddIndex(
+            model_name='usagerecord',
+            index=models.Index(condition=models.Q(('session_id__isnull', False), ('status', 'abandoned')), fields=['attempt_id'], name='usage_abandoned_with_session'),
+        ),
     ]

@@ -1,7 +1,8 @@
 """From usage records to what sessions have come to, and what a session id is."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,17 @@ from zlib import crc32
 
 import msgspec
 import pytest
+from django.db import connection, connections
 
+from billing import session_rows
 from billing.ingest import Ingester
 from billing.models import UsageRecord
-from billing.session_rows import SessionRows, first_id, read_late, read_seeds
-from billing.sessions import counter_name, session_id_of
+from billing.session_history import PIECE, first_id, late_rows, read_late, read_seeds
+from billing.session_rows import SessionRows
+from billing.sessions import counter_name, session_entry, session_id_of
 from billing.spool import Spool, encode_record, read_lines
 from smartrouter.lib.clock import mint_uuid7
-from smartrouter.lib.counters import Entry, SeedCounter
+from smartrouter.lib.counters import Entry, SeedCounter, SourceUnavailable
 from tests.billing.lines import close_line, open_line
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -46,7 +50,13 @@ def add_row(hours_ago: float, charge: int | None, session: str | None = "s", **c
 
 
 def seeds() -> dict[str, tuple[int, dict[str, int], float]]:
-    return {seed.name: (seed.base, dict(seed.entries), seed.ttl_s) for seed in read_seeds(NOW)}
+    found = [seed for piece in read_seeds(NOW) for seed in piece]
+    assert {seed.remembered_s for seed in found} <= {2 * 3600}
+    return {seed.name: (seed.base, dict(seed.entries), seed.ttl_s) for seed in found}
+
+
+def late(*, all_recent: bool) -> list[Entry]:
+    return [entry for piece in read_late(NOW, all_recent=all_recent) for entry in piece]
 
 
 def test_the_latest_rows_are_given_one_by_one_and_those_before_as_a_sum() -> None:
@@ -98,31 +108,115 @@ def test_only_what_is_billed_and_priced_counts() -> None:
     assert (base, list(entries.values())) == (0, [1])
 
 
-def test_late_rows_are_those_of_the_last_hour_and_else_only_the_abandoned_ones() -> None:
-    add_row(1.1, 1, status="abandoned")
-    abandoned = Entry(counter_name(1, "s"), add_row(0.9, 10, status="abandoned"), 10, DAY_S)
-    settled = Entry(counter_name(1, "t"), add_row(0.1, 100, "t"), 100, DAY_S)
+def test_a_session_that_never_ends_is_counted_for_31_days() -> None:
+    for day in range(40):
+        add_row(3 + 23 * day, 1)
 
-    assert read_late(NOW, all_recent=False) == [abandoned]
-    assert sorted(read_late(NOW, all_recent=True), key=lambda entry: entry.name) == [abandoned, settled]
+    [(base, _entries, _ttl)] = seeds().values()
+    assert base == sum(3 + 23 * day < 31 * 24 for day in range(40))
+
+
+def test_late_rows_are_those_of_the_last_90_minutes_and_else_only_the_abandoned_ones() -> None:
+    add_row(1.6, 1, status="abandoned")
+    abandoned = session_entry(1, "s", add_row(1.4, 10, status="abandoned"), 10)
+    settled = session_entry(1, "t", add_row(0.1, 100, "t"), 100)
+
+    assert late(all_recent=False) == [abandoned]
+    assert sorted(late(all_recent=True), key=lambda entry: entry.name) == [abandoned, settled]
 
 
 def test_both_ways_of_reading_name_the_same_entries() -> None:
-    request_id = add_row(0.9, 10)
+    request_id = add_row(1.4, 10)
 
-    [seed] = read_seeds(NOW)
-    assert [entry.id for entry in read_late(NOW, all_recent=True)] == [request_id] == list(seed.entries)
+    [(_base, entries, _ttl)] = seeds().values()
+    assert [entry.id for entry in late(all_recent=True)] == [request_id] == list(entries)
 
 
-def test_the_thread_reads_and_ends() -> None:
-    async def read() -> tuple[Sequence[SeedCounter], Sequence[Entry]]:
-        rows = SessionRows()
-        found = await rows.read_seeds(), await rows.read_late(all_recent=True)
+def add_sessions(count: int) -> None:
+    at = NOW - timedelta(minutes=5)
+    values = {"attempt": 1, "is_billable": True, "status": "ok", "is_streamed": False, "admitted_at": at, "started_at": at,
+              "tenant_ref": 1, "router_key_ref": 1, "charge_nusd": 3}  # fmt: skip
+    ms = round(at.timestamp() * 1000)
+    UsageRecord.objects.bulk_create(
+        UsageRecord(attempt_id=mint_uuid7(ms), request_id=mint_uuid7(ms), session_id=f"s{number}", **values)
+        for number in range(count)
+    )
+
+
+def test_abandoned_rows_have_an_index_of_their_own() -> None:
+    add_sessions(2000)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE billing_usagerecord")
+
+    assert "usage_abandoned_with_session" in late_rows(NOW, all_recent=False).explain()
+
+
+def test_many_sessions_come_piece_by_piece_and_each_once() -> None:
+    add_sessions(2 * PIECE + 1)
+
+    pieces = list(read_seeds(NOW))
+    assert [len(piece) for piece in pieces] == [PIECE, PIECE, 1]
+    assert len({seed.name for piece in pieces for seed in piece}) == 2 * PIECE + 1
+    assert [len(piece) for piece in read_late(NOW, all_recent=True)] == [PIECE, PIECE, 1]
+
+
+def test_the_thread_reads_and_ends(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_rows, "now", lambda: NOW)
+    add_sessions(PIECE + 1)
+
+    async def read() -> tuple[list[SeedCounter], list[Entry]]:
+        rows = SessionRows(folder)
+        async with aclosing(rows.read_seeds()) as pieces:  # one that is not read to its end
+            assert len(await anext(pieces)) == PIECE
+        seeds = [seed async for piece in rows.read_seeds() for seed in piece]
+        entries = [entry async for piece in rows.read_late(all_recent=True) for entry in piece]
         await rows.close()
         assert not rows._thread.is_alive()
+        return seeds, entries
+
+    found_seeds, found_entries = asyncio.run(read())
+    assert len(found_seeds) == len(found_entries) == PIECE + 1
+
+
+def test_a_database_that_fails_is_said_to_and_the_next_one_may_ask_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def read() -> list[Entry]:
+        rows = SessionRows(folder)
+        with monkeypatch.context() as patch:
+            patch.setattr(UsageRecord._meta, "db_table", "billing_nothing")
+            with pytest.raises(SourceUnavailable):
+                await anext(rows.read_late(all_recent=False))
+        found = [entry async for piece in rows.read_late(all_recent=True) for entry in piece]
+        await rows.close()
         return found
 
-    assert asyncio.run(read()) == ([], [])
+    assert asyncio.run(read()) == []
+
+
+def test_what_lay_in_the_spool_before_is_behind_until_it_was_taken_in(
+    folder: Path, new_ingester: Callable[[], Ingester]
+) -> None:
+    async def look() -> None:
+        before, empty = Spool(folder, "before"), Spool(folder, "empty")
+        before.append(open_line(session_id="s"))
+        own = Spool(folder, "own")
+        rows = SessionRows(folder)
+        own.append(open_line(session_id="s"))
+        assert rows.is_behind()
+        before.close()
+        ingester = new_ingester()
+        await asyncio.to_thread(ingester.run_once)
+        await asyncio.to_thread(connections.close_all)
+
+        assert not rows.is_behind()
+        assert own.path.exists() and empty.path.exists()
+        await rows.close()
+        for it in (own, empty, ingester):
+            it.close()
+
+    asyncio.run(look())
+    assert [row.status for row in UsageRecord.objects.all()] == ["abandoned"]
 
 
 def test_ids_begin_with_their_time() -> None:

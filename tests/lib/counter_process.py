@@ -10,7 +10,7 @@ import json
 import random
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 from smartrouter.lib.counters import CounterKeeper, Entry, SeedCounter, Timing, open_store
@@ -19,7 +19,8 @@ DAY = 24 * 3600.0
 NAMES = ["f:one", "f:two", "f:three"]
 # Records are seen so long after they were written.
 LAG_S = 0.5
-TIMING = Timing(tick_s=0.2, grace_s=1.0, lock_s=5.0, retry_s=0.3, late_after_s=(1.0, 3.0), late_every_s=1.0)
+TIMING = Timing(tick_s=0.2, grace_s=1.0, lock_s=5.0, retry_s=0.3, late_after_s=(1.0, 3.0), late_every_s=1.0,
+                turn_s=0.3)  # fmt: skip
 
 
 def read_ledger(folder: Path, *, until: float) -> dict[str, dict[str, int]]:
@@ -44,14 +45,18 @@ class Ledger:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    async def read_seeds(self) -> Sequence[SeedCounter]:
+    async def read_seeds(self) -> AsyncGenerator[Sequence[SeedCounter], None]:
         entries, history = read_ledger(self.folder, until=time.time() - LAG_S), read_history(self.folder)
         await asyncio.sleep(0.2)  # time for others to do the same, and to add more
-        return [SeedCounter(name, history.get(name, 0), DAY, entries.get(name, {})) for name in {*entries, *history}]
+        for name in {*entries, *history}:
+            yield [SeedCounter(name, history.get(name, 0), DAY, entries.get(name, {}))]
 
-    async def read_late(self, *, all_recent: bool) -> Sequence[Entry]:
+    async def read_late(self, *, all_recent: bool) -> AsyncGenerator[Sequence[Entry], None]:
         found = read_ledger(self.folder, until=time.time() - LAG_S)
-        return [Entry(name, id, amount, DAY) for name in NAMES for id, amount in found[name].items()]
+        yield [Entry(name, id, amount, DAY) for name in NAMES for id, amount in found[name].items()]
+
+    def is_behind(self) -> bool:
+        return False
 
     async def close(self) -> None: ...
 

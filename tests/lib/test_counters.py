@@ -43,11 +43,13 @@ async def store(fresh: CounterStore) -> CounterStore:
 async def seed(store: CounterStore, *counters: SeedCounter, token: str = "t", family: str = "f") -> None:
     assert await store.lead(family, token, 30)
     assert await store.seed(family, token, counters, deadline_s=PATIENT_S)
-    assert await store.finish_seed(family, token)
+    assert await store.finish_seed(family, token, DAY)
 
 
-async def add(store: CounterStore, name: str, entry: str, amount: int, ttl_s: float = DAY) -> int | None:
-    return await store.add(name, entry, amount, ttl_s, deadline_s=PATIENT_S)
+async def add(
+    store: CounterStore, name: str, entry: str, amount: int, ttl_s: float = DAY, remembered_s: float = DAY
+) -> int | None:
+    return await store.add(Entry(name, entry, amount, ttl_s, remembered_s), deadline_s=PATIENT_S)
 
 
 async def test_a_counter_is_the_sum_of_the_latest_amounts_of_its_entries(store: CounterStore) -> None:
@@ -125,40 +127,47 @@ async def test_the_total_of_a_family_that_nobody_has_seeded_is_not_known(fresh: 
     assert await fresh.standing("f") == (None, None)
 
 
-async def test_what_was_added_before_and_while_it_is_seeded_counts_once(fresh: CounterStore) -> None:
+async def test_what_was_added_while_it_is_seeded_counts_once_and_what_was_before_is_void(fresh: CounterStore) -> None:
     await add(fresh, "f:a", "before", 1)
-    await add(fresh, "f:a", "both", 20)
     await add(fresh, "f:unseen", "before", 3)
+    await seed(fresh, SeedCounter("g:a", 9, DAY), family="g")
     assert await fresh.lead("f", "t", 30)
     assert await fresh.standing("f") == (None, "t")
-    seeds = [SeedCounter("f:a", 1000, DAY, {"both": 20, "record": 300}), SeedCounter("f:b", 7, DAY)]
+    await add(fresh, "f:a", "both", 20)
+    await add(fresh, "f:unseen", "while", 4)
+    seeds = [SeedCounter("f:a", 1000, DAY, {"both": 20, "before": 7, "record": 300}), SeedCounter("f:b", 7, DAY)]
     assert await fresh.seed("f", "t", seeds, deadline_s=PATIENT_S)
     assert await add(fresh, "f:a", "record", 300) is None
-    assert await fresh.finish_seed("f", "t")
+    assert await fresh.finish_seed("f", "t", DAY)
 
-    assert await fresh.totals(["f:a", "f:b", "f:unseen"]) == [1321, 7, 3]
+    assert await fresh.totals(["f:a", "f:b", "f:unseen", "g:a"]) == [1327, 7, 4, 9]
     assert await fresh.standing("f") == ("t", None)
-    assert await add(fresh, "f:a", "record", 301) == 1322
-    assert await add(fresh, "f:a", "both", 20) == 1322
+    assert await add(fresh, "f:a", "record", 301) == 1328
+    assert await add(fresh, "f:a", "both", 20) == 1328
 
 
 async def test_what_a_process_has_added_goes_before_what_the_records_say(fresh: CounterStore) -> None:
+    assert await fresh.lead("f", "t", 30)
     await add(fresh, "f:a", "one", 5)
-
-    await seed(fresh, SeedCounter("f:a", 100, DAY, {"one": 4}))
+    assert await fresh.seed("f", "t", [SeedCounter("f:a", 100, DAY, {"one": 4})], deadline_s=PATIENT_S)
+    assert await fresh.finish_seed("f", "t", DAY)
 
     assert await fresh.total("f:a") == 105
 
 
-async def test_a_seed_is_taken_once_however_often_it_is_offered(fresh: CounterStore) -> None:
+async def test_a_seed_is_taken_once_and_another_lead_begins_from_nothing(fresh: CounterStore) -> None:
     assert await fresh.lead("f", "first", 30)
-    assert await fresh.seed("f", "first", [SeedCounter("f:a", 100, DAY, {"one": 4})], deadline_s=PATIENT_S)
+    for _again in range(2):
+        assert await fresh.seed("f", "first", [SeedCounter("f:a", 100, DAY, {"one": 4})], deadline_s=PATIENT_S)
+        assert await fresh.seed("f", "first", [SeedCounter("f:gone", 5, DAY)], deadline_s=PATIENT_S)
     await fresh.resign("f", "first")
 
     # The next one computes later: what was an entry is in its base by now.
     await seed(fresh, SeedCounter("f:a", 104, DAY, {"two": 6}), SeedCounter("f:b", 1, DAY), token="second")
 
-    assert await fresh.totals(["f:a", "f:b"]) == [104, 1]
+    assert await fresh.totals(["f:a", "f:b", "f:gone"]) == [110, 1, 0]
+    assert await add(fresh, "f:a", "one", 1) == 111  # and no difference to 4
+    assert await add(fresh, "f:gone", "one", 1) == 1
 
 
 async def test_only_one_leads_and_only_while_it_leads(fresh: CounterStore) -> None:
@@ -168,14 +177,14 @@ async def test_only_one_leads_and_only_while_it_leads(fresh: CounterStore) -> No
     assert await fresh.renew("f", "one", 30)
     assert not await fresh.renew("f", "two", 30)
     assert not await fresh.seed("f", "two", [SeedCounter("f:a", 1, DAY)], deadline_s=PATIENT_S)
-    assert not await fresh.finish_seed("f", "two")
+    assert not await fresh.finish_seed("f", "two", DAY)
     await fresh.resign("f", "two")
     assert await fresh.standing("f") == (None, "one")
 
     await fresh.resign("f", "one")
     assert not await fresh.renew("f", "one", 30)
     assert await fresh.lead("f", "two", 30)
-    assert await fresh.finish_seed("f", "two")
+    assert await fresh.finish_seed("f", "two", DAY)
 
     assert not await fresh.lead("f", "three", 30)
     assert await fresh.total("f:a") == 0
@@ -190,22 +199,72 @@ async def test_a_lead_ends_by_itself(fresh: CounterStore) -> None:
     assert await fresh.lead("f", "two", 30)
 
 
-async def test_a_seed_beyond_what_is_exact_is_refused(fresh: CounterStore) -> None:
-    await add(fresh, "f:a", "one", LARGEST)
+async def test_a_seed_beyond_what_is_exact_is_refused_and_keeps_no_other_out(fresh: CounterStore) -> None:
     assert await fresh.lead("f", "t", 30)
+    await add(fresh, "f:a", "one", LARGEST)
+    seeds = [SeedCounter("f:a", 1, DAY), SeedCounter("f:b", LARGEST + 1, DAY), SeedCounter("f:c", 5, DAY, {"one": 2})]
 
     with pytest.raises(TotalTooLarge):
-        await fresh.seed("f", "t", [SeedCounter("f:a", 1, DAY)], deadline_s=PATIENT_S)
+        await fresh.seed("f", "t", seeds, deadline_s=PATIENT_S)
+    assert await fresh.finish_seed("f", "t", DAY)
+
+    assert await fresh.totals(["f:a", "f:b", "f:c"]) == [None, None, 7]
+    for name in ("f:a", "f:b"):
+        with pytest.raises(TotalTooLarge):
+            await add(fresh, name, "two", 1)
 
 
-async def test_facts_are_shared_until_they_are_forgotten(fresh: CounterStore) -> None:
-    await fresh.put("health", "alpha", b"up:1 \x00\xff", 60)
-    await fresh.put("health", "beta", b"", 60)
-    await fresh.put("health", "gone", b"x", 0.01)
-    await fresh.put("other", "alpha", b"y", 60)
-    await fresh.put("health", "beta", b"down", 60)
-    while len(facts := await fresh.all("health")) == 3:
-        await asyncio.sleep(0.01)
+async def test_an_entry_is_remembered_as_long_as_it_says(store: CounterStore) -> None:
+    await add(store, "f:a", "short", 1, remembered_s=0.01)
+    await add(store, "f:a", "long", 10)
+    await asyncio.sleep(0.1)
 
-    assert facts == {"alpha": b"up:1 \x00\xff", "beta": b"down"}
-    assert await fresh.all("nothing") == {}
+    assert await add(store, "f:a", "long", 10) == 11
+    assert await add(store, "f:a", "short", 1) == 12  # as if it was another one
+
+
+async def test_totals_that_are_held_back_are_not_known_for_a_while(store: CounterStore) -> None:
+    await store.hold_back("f", 0.5)
+    await store.hold_back("f", 0.01)
+
+    assert await add(store, "f:a", "one", 5) is None
+    assert await store.total("f:a") is None
+    assert await store.totals(["g:a", "f:a"]) == [None, None]
+    while await store.total("f:a") is None:
+        await asyncio.sleep(0.02)
+    assert await add(store, "f:a", "one", 5) == 5
+
+
+async def test_a_family_is_known_for_as_long_as_someone_prolongs_it(fresh: CounterStore) -> None:
+    assert await fresh.lead("f", "t", 30)
+    assert await fresh.finish_seed("f", "t", 30)
+    await fresh.prolong("f", 0.01)
+    while await fresh.total("f:a") is not None:
+        await asyncio.sleep(0.02)
+
+    await fresh.prolong("f", 30)  # too late
+    assert await fresh.standing("f") == (None, None)
+    await seed(fresh, SeedCounter("f:a", 5, DAY), token="next")
+    assert await fresh.total("f:a") == 5
+
+
+async def test_starting_over_needs_the_epoch_that_the_family_stands_on(store: CounterStore) -> None:
+    await add(store, "f:a", "one", 5)
+    await store.start_over("f", "another")
+    assert await store.total("f:a") == 5
+
+    await store.start_over("f", "t")
+    assert await store.standing("f") == (None, None)
+    await seed(store, SeedCounter("f:a", 7, DAY), token="next")
+    assert await store.total("f:a") == 7
+
+
+async def test_a_turn_is_one_holder_s(fresh: CounterStore) -> None:
+    assert await fresh.take_turn("f:late", "one", 30)
+    assert await fresh.take_turn("f:late", "one", 0.01)
+    if fresh.is_shared:
+        assert await fresh.take_turn("f:other", "two", 30)
+        assert not await fresh.take_turn("f:other", "one", 30)
+    await asyncio.sleep(0.1)
+
+    assert await fresh.take_turn("f:late", "two", 30)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from smartrouter.lib.counters import LARGEST, CounterStore, SeedCounter, TotalTooLarge, open_store
+from smartrouter.lib.counters import LARGEST, CounterStore, Entry, SeedCounter, TotalTooLarge, open_store
 from tests.stores import Redis
 
 DAY = 24 * 3600.0
@@ -21,7 +21,7 @@ CALL = st.one_of(
     st.tuples(st.just("add"), NAME, ID, AMOUNT),
     st.tuples(st.just("add"), NAME, ID, AMOUNT),
     st.tuples(st.just("seed"), NAME, AMOUNT, st.dictionaries(ID, AMOUNT)),
-    st.tuples(st.sampled_from(["lead", "resign", "finish"]), st.sampled_from(["x", "y"])),
+    st.tuples(st.sampled_from(["lead", "resign", "finish", "start_over"]), st.sampled_from(["x", "y"])),
 )
 _databases = itertools.count(1)
 
@@ -32,6 +32,7 @@ class Model:
     def __init__(self) -> None:
         self.entries: dict[str, dict[str, int]] = {name: {} for name in NAMES}
         self.seeded: dict[str, int] = {}
+        self.refused: set[str] = set()
         self.leader: str | None = None
         self.epoch: str | None = None
 
@@ -43,7 +44,7 @@ class Model:
 
     def add(self, name: str, id: str, amount: int) -> Any:
         others = self.total(name) - self.entries[name].get(id, 0)
-        if max(abs(others), abs(others + amount)) > LARGEST:
+        if name in self.refused or max(abs(others), abs(others + amount)) > LARGEST:
             return "too large"
         self.entries[name][id] = amount
         return self.total(name) if self.epoch else None
@@ -55,6 +56,8 @@ class Model:
             return True
         new = {id: amount for id, amount in entries.items() if id not in self.entries[name]}
         if any(abs(sum) > LARGEST for sum in itertools.accumulate([self.total(name), base, *new.values()])):
+            self.refused.add(name)
+            self.seeded[name] = base
             return "too large"
         self.entries[name] |= new
         self.seeded[name] = base
@@ -64,6 +67,8 @@ class Model:
         if self.epoch or self.leader:
             return False
         self.leader = token
+        self.entries = {name: {} for name in NAMES}
+        self.seeded, self.refused = {}, set()
         return True
 
     def resign(self, token: str) -> None:
@@ -75,12 +80,15 @@ class Model:
         self.epoch, self.leader = token, None
         return True
 
+    def start_over(self, token: str) -> None:
+        self.epoch = None if self.epoch == token else self.epoch
+
 
 async def call(store: CounterStore, what: str, *args: Any) -> Any:
     try:
         match what:
             case "add":
-                return await store.add(*args, DAY, deadline_s=20)
+                return await store.add(Entry(*args, DAY), deadline_s=20)
             case "seed":
                 leader = (await store.standing("f", deadline_s=20)).leader or "nobody"
                 return await store.seed("f", leader, [SeedCounter(args[0], args[1], DAY, args[2])], deadline_s=20)
@@ -88,8 +96,10 @@ async def call(store: CounterStore, what: str, *args: Any) -> Any:
                 return await store.lead("f", *args, 600, deadline_s=20)
             case "resign":
                 return await store.resign("f", *args, deadline_s=20)
+            case "start_over":
+                return await store.start_over("f", *args, deadline_s=20)
             case _:
-                return await store.finish_seed("f", *args, deadline_s=20)
+                return await store.finish_seed("f", *args, 600, deadline_s=20)
     except TotalTooLarge:
         return "too large"
 
@@ -101,7 +111,7 @@ async def compare(urls: list[str], calls: list[tuple[Any, ...]]) -> None:
             expected = model.call(*step)
             for store in stores:
                 assert await call(store, *step) == expected, (store, step)
-        totals = [model.total(name) if model.epoch else None for name in NAMES]
+        totals = [model.total(name) if model.epoch and name not in model.refused else None for name in NAMES]
         for store in stores:
             assert await store.totals(NAMES, deadline_s=20) == totals, store
     finally:

@@ -8,21 +8,14 @@ import signal
 import subprocess
 import time
 import traceback
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import redis as redis_client
 
-from smartrouter.lib.counters import (
-    CounterKeeper,
-    Entry,
-    SeedCounter,
-    StoreUnavailable,
-    Timing,
-    open_store,
-)
+from smartrouter.lib.counters import CounterKeeper, Entry, SeedCounter, StoreUnavailable, Timing, open_store
 from smartrouter.lib.counters.link import CONNECTIONS_AT_MOST
 from smartrouter.lib.counters.shared import RedisStore
 from tests.stores import Redis
@@ -30,6 +23,7 @@ from tests.stores import Redis
 pytestmark = pytest.mark.asyncio
 DAY = 24 * 3600.0
 PATIENT_S = 30.0
+ONE = Entry("f:a", "one", 1, DAY)
 QUICK = Timing(tick_s=0.1, grace_s=0.3, retry_s=0.2, late_after_s=(), late_every_s=3600)
 
 
@@ -47,12 +41,15 @@ class Records:
         self.sums = sums
         self.seeds_read = 0
 
-    async def read_seeds(self) -> Sequence[SeedCounter]:
+    async def read_seeds(self) -> AsyncGenerator[Sequence[SeedCounter], None]:
         self.seeds_read += 1
-        return [SeedCounter(f"f:{name}", base, DAY) for name, base in self.sums.items()]
+        yield [SeedCounter(f"f:{name}", base, DAY) for name, base in self.sums.items()]
 
-    async def read_late(self, *, all_recent: bool) -> Sequence[Entry]:
-        return []
+    async def read_late(self, *, all_recent: bool) -> AsyncGenerator[Sequence[Entry], None]:
+        yield []
+
+    def is_behind(self) -> bool:
+        return False
 
     async def close(self) -> None: ...
 
@@ -91,10 +88,10 @@ async def until_up(store: RedisStore) -> None:
 
 async def test_a_frozen_redis_costs_those_who_wait_one_deadline_and_all_others_nothing(redis: Redis) -> None:
     store, pid = RedisStore(redis.url()), redis.pid()
-    await store.add("f:a", "one", 5, DAY, deadline_s=PATIENT_S)
+    await store.add(Entry("f:a", "one", 5, DAY), deadline_s=PATIENT_S)
     os.kill(pid, signal.SIGSTOP)
     try:
-        calls = [store.add("f:a", str(number), 1, DAY, deadline_s=0.5) for number in range(20)]
+        calls = [store.add(Entry("f:a", str(number), 1, DAY), deadline_s=0.5) for number in range(20)]
         assert {type(result) for result in await asyncio.gather(*calls, return_exceptions=True)} == {StoreUnavailable}
         assert not store.is_up
 
@@ -113,29 +110,30 @@ async def test_a_frozen_redis_costs_those_who_wait_one_deadline_and_all_others_n
 
 async def test_a_killed_redis_is_reached_again_when_it_is_back(redis: Redis) -> None:
     store = RedisStore(redis.url())
-    await store.put("t", "a", b"1", 60, deadline_s=PATIENT_S)
+    await store.add(ONE, deadline_s=PATIENT_S)
     redis.kill()
     with pytest.raises(StoreUnavailable):
-        await store.put("t", "a", b"2", 60, deadline_s=5)
+        await store.add(ONE, deadline_s=5)
     assert not store.is_up
 
     redis.start()
     await until_up(store)
 
-    await store.put("t", "a", b"3", 60, deadline_s=PATIENT_S)
-    assert await store.all("t", deadline_s=PATIENT_S) == {"a": b"3"}
+    assert await store.lead("f", "t", 60, deadline_s=PATIENT_S)
+    await store.add(ONE, deadline_s=PATIENT_S)
+    assert await store.finish_seed("f", "t", 60, deadline_s=PATIENT_S)
+    assert await store.total("f:a", deadline_s=PATIENT_S) == 1
     await store.close()
 
 
 async def test_scripts_that_the_server_has_forgotten_are_sent_again(redis: Redis) -> None:
     store = RedisStore(redis.url())
-    await store.put("t", "a", b"1", 60, deadline_s=PATIENT_S)
+    assert await store.lead("f", "t", 60, deadline_s=PATIENT_S)
     with redis_client.Redis.from_url(redis.url()) as client:
         client.script_flush()
 
-    await store.put("t", "a", b"2", 60, deadline_s=PATIENT_S)
-
-    assert await store.all("t", deadline_s=PATIENT_S) == {"a": b"2"}
+    assert not await store.lead("f", "t", 60, deadline_s=PATIENT_S)
+    assert await store.renew("f", "t", 60, deadline_s=PATIENT_S)
     await store.close()
 
 
@@ -145,7 +143,7 @@ async def test_cancelled_calls_cost_no_connection(redis: Redis) -> None:
     async def call(number: int) -> None:
         try:
             async with asyncio.timeout(chance.random() * 0.01):
-                await store.add("f:a", str(number), 1, DAY, deadline_s=PATIENT_S)
+                await store.add(Entry("f:a", str(number), 1, DAY), deadline_s=PATIENT_S)
         except TimeoutError:
             pass
 
@@ -153,7 +151,7 @@ async def test_cancelled_calls_cost_no_connection(redis: Redis) -> None:
         await asyncio.gather(*(call(number) for number in range(start, start + 40)))
 
     await until_up(store)
-    await asyncio.gather(*(store.add("f:b", str(number), 1, DAY, deadline_s=PATIENT_S) for number in range(20)))
+    await asyncio.gather(*(store.add(Entry("f:b", str(number), 1, DAY), deadline_s=PATIENT_S) for number in range(20)))
     assert await store.totals([], deadline_s=PATIENT_S) == []
     with redis_client.Redis.from_url(redis.url()) as client:
         assert client.hget("{smartrouter}:counter:f:b", "t") == b"20"
@@ -187,12 +185,11 @@ async def test_tls_is_verified(redis: Redis, tmp_path: Path) -> None:
     )  # fmt: skip
     async with tls_in_front(int(redis.url().split(":")[2].split("/")[0]), certificate, key) as port:
         trusting = RedisStore(f"rediss://localhost:{port}/0?ssl_ca_certs={certificate}")
-        await trusting.put("t", "a", b"1", 60, deadline_s=PATIENT_S)
-        assert await trusting.all("t", deadline_s=PATIENT_S) == {"a": b"1"}
+        assert await trusting.lead("f", "t", 60, deadline_s=PATIENT_S)
         for url in (f"rediss://localhost:{port}/0", f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={certificate}"):
             store = RedisStore(url)
             with pytest.raises(StoreUnavailable):
-                await store.all("t", deadline_s=PATIENT_S)
+                await store.total("f:a", deadline_s=PATIENT_S)
             await store.close()
         await trusting.close()
 

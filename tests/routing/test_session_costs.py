@@ -26,7 +26,17 @@ PATIENT_S = 60.0
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     with running_stack(offering_document(OFFERS)) as made:
+        wait_until_known(made)
         yield made
+
+
+def wait_until_known(stack: Stack) -> None:
+    """Return when each process tells totals: one that has just begun looks at late records first."""
+    in_a_row, until = 0, time.monotonic() + PATIENT_S
+    while in_a_row < 20:
+        in_a_row = in_a_row + 1 if SESSION_COST in ask(stack, "warm") else 0
+        assert time.monotonic() < until, stack.log
+        time.sleep(0.05)
 
 
 def ask(stack: Stack, session: str, key: str = KEY, *, model: str = "m", stream: bool = False) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Hot path. Counters and small facts, in this process or shared by all: one interface, two stores, and their reseeding."""
+"""Hot path. Counters, in this process or shared by all: one interface, two stores, and their reseeding."""
 
 from smartrouter.lib.counters.base import (
     DEADLINE_S,
@@ -10,7 +10,7 @@ from smartrouter.lib.counters.base import (
     TotalTooLarge,
 )
 from smartrouter.lib.counters.keeper import CounterKeeper
-from smartrouter.lib.counters.seeding import Source, SourceUnavailable, Timing
+from smartrouter.lib.counters.source import Source, SourceUnavailable, Timing
 
 __all__ = [
     "DEADLINE_S",

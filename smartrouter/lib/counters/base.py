@@ -1,15 +1,16 @@
 """Hot path. What every store of counters promises.
 
 A counter is the sum of its entries. An entry is an id (a request's, say) whose latest amount counts: adding the same
-entry again applies the difference, for REMEMBERED_S after it was last added. A counter is forgotten ttl_s after the last
+entry again applies the difference, for remembered_s after it was last added. A counter is forgotten ttl_s after the last
 add that changed it (the longest ttl_s counts), and is 0 then.
 
 Counters come in families, named before the first colon of a counter's name ("session:8:abc"). A store that has lost a
 family, or never had it, does not know its totals: they are None, which is not 0, until one process has seeded the family.
-What is added meanwhile counts. Seeding is absolute and takes place once: whoever takes the lead of a family computes its
-counters from the records, and each counter takes the first seed that it is offered and no other.
+Seeding begins from nothing: with the lead, whatever the family had before is void. The leader computes the counters from
+the records, and each counter takes one seed; what is added meanwhile counts, and every process adds its latest again.
 
-Amounts, totals and what they are summed up from are whole numbers within LARGEST; others are refused.
+Amounts, totals and what they are summed up from are whole numbers within LARGEST; others are refused. A counter whose
+seed is refused has no total until the family is seeded anew.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,12 +33,16 @@ class TotalTooLarge(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of one counter, with the amount that it shall have."""
+    """One entry of one counter, with the amount that it shall have.
+
+    The longer it is remembered, the later it may be added again; each takes 200 bytes of a Redis, twice that in Python.
+    """
 
     name: str
     id: str
     amount: int
     ttl_s: float
+    remembered_s: float = REMEMBERED_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,7 @@ class SeedCounter:
     base: int
     ttl_s: float
     entries: Mapping[str, int] = field(default_factory=dict)
+    remembered_s: float = REMEMBERED_S
 
 
 class Standing(NamedTuple):
@@ -62,7 +68,7 @@ class Standing(NamedTuple):
 
 
 class CounterStore(Protocol):
-    """Counters and facts. Every call raises StoreUnavailable within its deadline; an in-process store never does.
+    """Counters. Every call raises StoreUnavailable within its deadline; an in-process store never does.
 
     A call that was cancelled or has raised may have taken effect all the same: repeat it, every one may be repeated.
     """
@@ -74,10 +80,8 @@ class CounterStore(Protocol):
         """Whether the store answered last time."""
         ...
 
-    async def add(
-        self, name: str, entry: str, amount: int, ttl_s: float, *, deadline_s: float = DEADLINE_S
-    ) -> int | None:
-        """The counter's total with the entry's amount; None where the family is not seeded. Raises TotalTooLarge."""
+    async def add(self, entry: Entry, *, deadline_s: float = DEADLINE_S) -> int | None:
+        """The counter's total with the entry's amount; None where it is not known. Raises TotalTooLarge."""
         ...
 
     async def add_many(self, entries: Sequence[Entry], *, deadline_s: float = DEADLINE_S) -> list[int | None]:
@@ -85,19 +89,11 @@ class CounterStore(Protocol):
         ...
 
     async def total(self, name: str, *, deadline_s: float = DEADLINE_S) -> int | None:
-        """The counter's total; None where the family is not seeded."""
+        """The counter's total; None where it is not known."""
         ...
 
     async def totals(self, names: Sequence[str], *, deadline_s: float = DEADLINE_S) -> list[int | None]:
         """The total of each."""
-        ...
-
-    async def put(self, topic: str, name: str, value: bytes, ttl_s: float, *, deadline_s: float = DEADLINE_S) -> None:
-        """Set a fact of a topic; the last one to set it wins. It is forgotten after ttl_s by the store's clock."""
-        ...
-
-    async def all(self, topic: str, *, deadline_s: float = DEADLINE_S) -> dict[str, bytes]:
-        """The facts of a topic by name."""
         ...
 
     async def standing(self, family: str, *, deadline_s: float = DEADLINE_S) -> "Standing":
@@ -105,7 +101,10 @@ class CounterStore(Protocol):
         ...
 
     async def lead(self, family: str, token: str, lock_s: float, *, deadline_s: float = DEADLINE_S) -> bool:
-        """Whether the holder of this token leads the seeding for lock_s: not where someone does or the family is seeded."""
+        """Whether the holder of this token leads the seeding for lock_s: not where someone does or the family is seeded.
+
+        All that the family had is void from then on.
+        """
         ...
 
     async def renew(self, family: str, token: str, lock_s: float, *, deadline_s: float = DEADLINE_S) -> bool:
@@ -115,15 +114,34 @@ class CounterStore(Protocol):
     async def seed(
         self, family: str, token: str, counters: Sequence[SeedCounter], *, deadline_s: float = DEADLINE_S
     ) -> bool:
-        """Seed these counters unless they are; False where the token does not lead (any more). Raises TotalTooLarge."""
+        """Seed these counters unless they are; False where the token does not lead (any more).
+
+        Raises TotalTooLarge when all others are seeded.
+        """
         ...
 
-    async def finish_seed(self, family: str, token: str, *, deadline_s: float = DEADLINE_S) -> bool:
-        """Make the totals known: the token becomes the epoch. False where it does not lead (any more)."""
+    async def finish_seed(self, family: str, token: str, stands_s: float, *, deadline_s: float = DEADLINE_S) -> bool:
+        """Make the totals known for stands_s: the token becomes the epoch. False where it does not lead (any more)."""
+        ...
+
+    async def prolong(self, family: str, stands_s: float, *, deadline_s: float = DEADLINE_S) -> None:
+        """Let the totals of a family that is seeded be known for stands_s from now on."""
         ...
 
     async def resign(self, family: str, token: str, *, deadline_s: float = DEADLINE_S) -> None:
         """Let another one lead."""
+        ...
+
+    async def start_over(self, family: str, epoch: str, *, deadline_s: float = DEADLINE_S) -> None:
+        """Have the family seeded anew, if it still stands on this epoch: what it has is not to be trusted."""
+        ...
+
+    async def hold_back(self, family: str, for_s: float, *, deadline_s: float = DEADLINE_S) -> None:
+        """Let no total of the family be known for so long: someone has still to add what belongs to it."""
+        ...
+
+    async def take_turn(self, name: str, token: str, for_s: float, *, deadline_s: float = DEADLINE_S) -> bool:
+        """Whether it is for the holder of this token to do what the name says; for so long, for nobody else."""
         ...
 
     async def close(self) -> None:

@@ -1,7 +1,7 @@
 """Hot path. The connections to a Redis: every call has a deadline, and after a failure nobody waits for it.
 
-A failed call closes the circuit's switch: all others fail at once, until a task of this module has written to the store
-again. So a Redis that is frozen costs those who are waiting one deadline, and those who come later nothing.
+A failed call closes the circuit's switch: all others fail at once, until a task of this module has run a script in
+the store again. So a Redis that is frozen costs those who are waiting one deadline, and those who come later nothing.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
+from smartrouter.lib.counters import scripts
 from smartrouter.lib.counters.base import StoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,9 @@ class Script:
     def __init__(self, text: str) -> None:
         self.text = text
         self.digest = sha1(text.encode()).hexdigest()  # noqa: S324  (the name that Redis gives it)
+
+
+_PROBE = Script(scripts.PROBE)
 
 
 class RedisLink:
@@ -71,17 +75,7 @@ class RedisLink:
         Raises StoreUnavailable.
         """
 
-        async def run() -> list[Any]:
-            answers = await self._evaluate(script, calls)
-            if any(isinstance(answer, NoScriptError) for answer in answers):
-                await self._redis.script_load(script.text)
-                answers = await self._evaluate(script, calls)
-            for answer in answers:
-                if isinstance(answer, RedisError) and not is_refusal(answer):
-                    raise answer
-            return answers
-
-        return await self.within(deadline_s, run)
+        return await self.within(deadline_s, lambda: self._run(script, calls))
 
     async def values(self, keys: Sequence[str], deadline_s: float) -> list[bytes | None]:
         """The value of each key. Raises StoreUnavailable."""
@@ -111,6 +105,16 @@ class RedisLink:
         except (RedisError, OSError) as e:
             logger.warning("store_not_closed", extra={"reason": type(e).__name__})
 
+    async def _run(self, script: Script, calls: Sequence[tuple[Args, Args]]) -> list[Any]:
+        answers = await self._evaluate(script, calls)
+        if any(isinstance(answer, NoScriptError) for answer in answers):
+            await self._redis.script_load(script.text)
+            answers = await self._evaluate(script, calls)
+        for answer in answers:
+            if isinstance(answer, RedisError) and not is_refusal(answer):
+                raise answer
+        return answers
+
     async def _evaluate(self, script: Script, calls: Sequence[tuple[Args, Args]]) -> list[Any]:
         async with self._redis.pipeline(transaction=False) as pipeline:
             for keys, args in calls:
@@ -124,12 +128,12 @@ class RedisLink:
             self._recovery = asyncio.get_running_loop().create_task(self._recover(), name="store-recovery")
 
     async def _recover(self) -> None:
-        """Return when the store takes a value again: a full or read-only one answers, and is of no use."""
+        """Return when a script can set a value again: a store that is full, or forbids scripts, answers and is of no use."""
         while True:
             await asyncio.sleep(PROBE_EVERY_S)
             try:
                 async with asyncio.timeout(PROBE_S):
-                    await self._redis.set(self._probe_key, b"", px=1000)
+                    await self._run(_PROBE, [((self._probe_key,), ())])
             except (RedisError, OSError):
                 continue
             self.is_up = True

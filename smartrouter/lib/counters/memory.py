@@ -6,11 +6,11 @@ It is what a Redis is that was emptied when the process began, so that it is see
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from smartrouter.lib.counters.base import (
     DEADLINE_S,
-    REMEMBERED_S,
+    LARGEST,
     Entry,
     SeedCounter,
     Standing,
@@ -18,6 +18,8 @@ from smartrouter.lib.counters.base import (
     check_amount,
     family_of,
 )
+
+Key = tuple[str, str]
 
 
 @dataclass(slots=True)
@@ -28,7 +30,7 @@ class _Counter:
 
 
 class MemoryStore:
-    """Counters and facts in memory; clock: seconds that only ever grow."""
+    """Counters in memory; clock: seconds that only ever grow."""
 
     is_shared = False
     is_up = True
@@ -37,24 +39,23 @@ class MemoryStore:
         self._clock = clock
         self._counters: dict[str, _Counter] = {}
         self._ends: list[tuple[float, str]] = []  # when to look at which counter; one place for each
-        self._entries: dict[tuple[str, str], tuple[int, float]] = {}  # in the order in which they are forgotten
-        self._facts: dict[str, dict[str, tuple[bytes, float]]] = {}
-        self._epochs: dict[str, str] = {}
+        # By how long they are remembered, then in the order in which they are forgotten.
+        self._entries: dict[float, dict[Key, tuple[int, float]]] = {}
+        self._epochs: dict[str, tuple[str, float]] = {}
         self._leaders: dict[str, tuple[str, float]] = {}
+        self._held: dict[str, float] = {}
 
-    async def add(
-        self, name: str, entry: str, amount: int, ttl_s: float, *, deadline_s: float = DEADLINE_S
-    ) -> int | None:
+    async def add(self, entry: Entry, *, deadline_s: float = DEADLINE_S) -> int | None:
         self._forget()
-        total = self._add(Entry(name, entry, amount, ttl_s))
-        return total if family_of(name) in self._epochs else None
+        total = self._add(entry)
+        return total if self._is_known(entry.name) else None
 
     async def add_many(self, entries: Sequence[Entry], *, deadline_s: float = DEADLINE_S) -> list[int | None]:
         refused: TotalTooLarge | None = None
         totals: list[int | None] = []
         for entry in entries:
             try:
-                totals.append(await self.add(entry.name, entry.id, entry.amount, entry.ttl_s))
+                totals.append(await self.add(entry))
             except TotalTooLarge as e:
                 refused = e
         if refused is not None:
@@ -63,34 +64,29 @@ class MemoryStore:
 
     async def total(self, name: str, *, deadline_s: float = DEADLINE_S) -> int | None:
         self._forget()
-        if family_of(name) not in self._epochs:
-            return None
         counter = self._counters.get(name)
-        return counter.total if counter else 0
+        total = counter.total if counter else 0
+        return total if self._is_known(name) and abs(total) <= LARGEST else None
 
     async def totals(self, names: Sequence[str], *, deadline_s: float = DEADLINE_S) -> list[int | None]:
         return [await self.total(name) for name in names]
 
-    async def put(self, topic: str, name: str, value: bytes, ttl_s: float, *, deadline_s: float = DEADLINE_S) -> None:
-        self._facts.setdefault(topic, {})[name] = value, self._clock() + ttl_s
-
-    async def all(self, topic: str, *, deadline_s: float = DEADLINE_S) -> dict[str, bytes]:
-        now, facts = self._clock(), self._facts.get(topic, {})
-        for name in [name for name, (_value, until) in facts.items() if until <= now]:
-            del facts[name]
-        return {name: value for name, (value, _until) in facts.items()}
-
     async def standing(self, family: str, *, deadline_s: float = DEADLINE_S) -> Standing:
-        return Standing(self._epochs.get(family), self._leader(family))
+        return Standing(self._holder(self._epochs, family), self._holder(self._leaders, family))
 
     async def lead(self, family: str, token: str, lock_s: float, *, deadline_s: float = DEADLINE_S) -> bool:
-        if family in self._epochs or self._leader(family) is not None:
+        if self._holder(self._epochs, family) or self._holder(self._leaders, family):
             return False
         self._leaders[family] = token, self._clock() + lock_s
+        self._counters = {name: found for name, found in self._counters.items() if family_of(name) != family}
+        self._ends = [(until, name) for until, name in self._ends if family_of(name) != family]
+        heapify(self._ends)
+        for kept_s, entries in self._entries.items():
+            self._entries[kept_s] = {key: entry for key, entry in entries.items() if family_of(key[0]) != family}
         return True
 
     async def renew(self, family: str, token: str, lock_s: float, *, deadline_s: float = DEADLINE_S) -> bool:
-        if self._leader(family) != token:
+        if self._holder(self._leaders, family) != token:
             return False
         self._leaders[family] = token, self._clock() + lock_s
         return True
@@ -98,83 +94,117 @@ class MemoryStore:
     async def seed(
         self, family: str, token: str, counters: Sequence[SeedCounter], *, deadline_s: float = DEADLINE_S
     ) -> bool:
-        if self._leader(family) != token:
+        if self._holder(self._leaders, family) != token:
             return False
         self._forget()
-        for counter in counters:
-            self._seed(counter)
+        refused = [counter.name for counter in counters if not self._seed(counter)]
+        if refused:
+            raise TotalTooLarge("a seed beyond 2^53 - 1")
         return True
 
-    async def finish_seed(self, family: str, token: str, *, deadline_s: float = DEADLINE_S) -> bool:
-        if self._leader(family) != token:
+    async def finish_seed(self, family: str, token: str, stands_s: float, *, deadline_s: float = DEADLINE_S) -> bool:
+        if self._holder(self._leaders, family) != token:
             return False
-        self._epochs[family] = token
+        self._epochs[family] = token, self._clock() + stands_s
         del self._leaders[family]
         return True
 
+    async def prolong(self, family: str, stands_s: float, *, deadline_s: float = DEADLINE_S) -> None:
+        epoch = self._holder(self._epochs, family)
+        if epoch is not None:
+            self._epochs[family] = epoch, self._clock() + stands_s
+
     async def resign(self, family: str, token: str, *, deadline_s: float = DEADLINE_S) -> None:
-        if self._leader(family) == token:
+        if self._holder(self._leaders, family) == token:
             del self._leaders[family]
+
+    async def start_over(self, family: str, epoch: str, *, deadline_s: float = DEADLINE_S) -> None:
+        if self._holder(self._epochs, family) == epoch:
+            del self._epochs[family]
+
+    async def hold_back(self, family: str, for_s: float, *, deadline_s: float = DEADLINE_S) -> None:
+        self._held[family] = max(self._held.get(family, 0.0), self._clock() + for_s)
+
+    async def take_turn(self, name: str, token: str, for_s: float, *, deadline_s: float = DEADLINE_S) -> bool:
+        return True  # there is nobody else
 
     async def close(self) -> None:
         """Nothing to give up."""
 
     def _add(self, entry: Entry) -> int:
         check_amount(entry.amount)
-        key = (entry.name, entry.id)
         counter = self._counters.get(entry.name)
-        old = self._entries.get(key)
+        old = self._amount((entry.name, entry.id))
         if counter is None and old is not None:
             # The counter was forgotten with this entry in it: a difference does not bring it back.
-            self._remember(key, entry.amount)
+            self._remember(entry.name, entry.id, entry.amount, entry.remembered_s)
             return 0
-        others = (counter.total if counter else 0) - (old[0] if old else 0)
+        before = counter.total if counter else 0
+        others = before - (old or 0)
         total = others + entry.amount
-        check_amount(others)
-        check_amount(total)
-        self._remember(key, entry.amount)
+        for number in (before, others, total):
+            check_amount(number)
+        self._remember(entry.name, entry.id, entry.amount, entry.remembered_s)
         until = self._clock() + entry.ttl_s
         if counter is None:
             self._counters[entry.name] = _Counter(total, until)
             heappush(self._ends, (until, entry.name))
-        elif old is None or old[0] != entry.amount:
+        elif old != entry.amount:
             counter.total, counter.until = total, max(counter.until, until)
         return total
 
-    def _seed(self, seed: SeedCounter) -> None:
+    def _seed(self, seed: SeedCounter) -> bool:
+        """Whether the counter takes the seed, or has one; one that is refused keeps a total that takes no entry."""
         counter = self._counters.get(seed.name)
         if counter is not None and counter.is_seeded:
-            return
-        new = {id: amount for id, amount in seed.entries.items() if (seed.name, id) not in self._entries}
+            return True
+        new = {id: amount for id, amount in seed.entries.items() if self._amount((seed.name, id)) is None}
         total = (counter.total if counter else 0) + seed.base
-        check_amount(total)
+        is_taken = abs(total) <= LARGEST
         for amount in new.values():
             total += amount
-            check_amount(total)
-        for id, amount in new.items():
-            self._remember((seed.name, id), amount)
+            is_taken = is_taken and abs(total) <= LARGEST
+        if is_taken:
+            for id, amount in new.items():
+                self._remember(seed.name, id, amount, seed.remembered_s)
+        else:
+            total = LARGEST + 1
         until = self._clock() + seed.ttl_s
         if counter is None:
             counter = self._counters[seed.name] = _Counter(total, until)
             heappush(self._ends, (until, seed.name))
         counter.total, counter.until, counter.is_seeded = total, max(until, counter.until), True
+        return is_taken
 
-    def _leader(self, family: str) -> str | None:
-        token, until = self._leaders.get(family, (None, 0.0))
+    def _is_known(self, name: str) -> bool:
+        family = family_of(name)
+        return self._holder(self._epochs, family) is not None and self._held.get(family, 0.0) <= self._clock()
+
+    def _holder(self, held: dict[str, tuple[str, float]], family: str) -> str | None:
+        token, until = held.get(family, (None, 0.0))
         return token if until > self._clock() else None
 
-    def _remember(self, key: tuple[str, str], amount: int) -> None:
-        self._entries.pop(key, None)
-        self._entries[key] = amount, self._clock() + REMEMBERED_S
+    def _amount(self, key: Key) -> int | None:
+        for entries in self._entries.values():
+            if key in entries:
+                return entries[key][0]
+        return None
+
+    def _remember(self, name: str, id: str, amount: int, remembered_s: float) -> None:
+        key = (name, id)
+        for entries in self._entries.values():
+            entries.pop(key, None)
+        self._entries.setdefault(remembered_s, {})[key] = amount, self._clock() + remembered_s
 
     def _forget(self) -> None:
         """Drop what is over; each entry and each counter is looked at about once in its life."""
         now = self._clock()
-        while self._entries:
-            key = next(iter(self._entries))
-            if self._entries[key][1] > now:
-                break
-            del self._entries[key]
+        for entries in self._entries.values():
+            while entries:
+                key = next(iter(entries))
+                if entries[key][1] > now:
+                    break
+                del entries[key]
         while self._ends and self._ends[0][0] <= now:
             _at, name = heappop(self._ends)
             if self._counters[name].until > now:
