@@ -1,4 +1,4 @@
-"""Hot path. The records behind the sessions' counters, for an event loop that must not wait for a database."""
+"""Worker side. The bridge between the records behind the sessions and an event loop that must not wait for a database."""
 
 import asyncio
 import queue

@@ -48,9 +48,17 @@ def cpu_s(pids: Sequence[int]) -> float:
         try:
             threads = [(task / "schedstat").read_text() for task in (PROC / str(pid) / "task").iterdir()]
             total += sum(int(text.split()[0]) for text in threads) / 1e9
-        except FileNotFoundError:
-            total += sum(user_and_system_s(pid))
+        except (FileNotFoundError, ProcessLookupError):
+            total += _coarse_s(pid)
     return total
+
+
+def _coarse_s(pid: int) -> float:
+    """In steps of 10 ms; 0 for a process that has ended meanwhile, as a database's helpers do."""
+    try:
+        return sum(user_and_system_s(pid))
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
 
 
 def user_and_system_s(pid: int) -> tuple[float, float]:
@@ -66,7 +74,7 @@ def tree_of(pid: int) -> list[int]:
         if entry.name.isdigit():
             try:
                 parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except FileNotFoundError:
+            except (FileNotFoundError, ProcessLookupError):
                 continue  # it ended meanwhile
     found = [pid]
     for known in found:

@@ -54,7 +54,8 @@ from django.http import HttpRequest, HttpResponse  # noqa: E402
 
 from routing.endpoints import entry  # noqa: E402
 from smartrouter.asgi import application  # noqa: E402  (after the hooks)
-from smartrouter.lib.counters.link import RedisLink  # noqa: E402
+from smartrouter.lib.counters import scripts  # noqa: E402
+from smartrouter.lib.counters.link import RedisLink, Script  # noqa: E402
 from tests import asgi  # noqa: E402
 
 watch(BaseDatabaseWrapper, "connect", "connect")
@@ -64,11 +65,14 @@ watch(CursorWrapper, "execute", "query")
 _call_many = RedisLink.call_many
 
 
-async def noted_call_many(*args: Any) -> Any:
+async def noted_call_many(link: RedisLink, script: Script, *args: Any) -> Any:
     task = asyncio.current_task()
-    if task is None or not task.get_name().startswith("counter-"):  # seeding, and records that came late
+    name = task.get_name() if task is not None else ""
+    # A seeding, and records that came late; what a process does once a second beside bringing entries.
+    is_regular = name.startswith("counter-") or (name.startswith("counters-") and script.text != scripts.ADD)
+    if not is_regular:
         note("redis")
-    return await _call_many(*args)
+    return await _call_many(link, script, *args)
 
 
 RedisLink.call_many = noted_call_many  # type: ignore[method-assign]

@@ -74,7 +74,7 @@ def document(echo: Echo) -> dict[str, Any]:
 def stack() -> Iterator[Stack]:
     with Echo() as echo, running_stack(document(echo), LOG_LEVEL="DEBUG") as running:
         (running.data / "config.yaml").unlink()  # the operator's own file
-        (running.data / "static").mkdir()
+        (running.data / "static").mkdir(exist_ok=True)
         yield running
 
 
