@@ -24,7 +24,7 @@ FOREIGN = (
     "unable to open database file", r"PostgreSQL [\d.]+ on \S+.*",  # what databases say
     "DEBUG, INFO, WARNING, ERROR",  # values of a setting
     r"(?:\b(?:providers|models|exchange_rates|tenants|channels|model_groups)\b(?:, )?)+",  # blocks of the file
-    r"^simulator \w+ listening on", "^worker: Warm shutdown.*",  # other programs
+    r"^simulator \w+ listening on", "^worker: .*", r"^Restoring \d+ unacknowledged message\(s\)",  # other programs
 )  # fmt: skip
 REFUSED = """
 providers: [{name: p, base_url: "ftp://x"}, {name: p}]
