@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from providers.adapters.registry import ADAPTERS
 from providers.prices import check_tiers, check_windows
 from smartrouter.lib.changes import TrackedModel, TrackedQuerySet
+from smartrouter.lib.money import show_number
 from smartrouter.lib.outbound.urls import normalise_base_url
 
 validate_name = RegexValidator(
@@ -26,11 +27,6 @@ validate_model_name = RegexValidator(
 validate_currency = RegexValidator(
     r"^[A-Z]{3}\Z", _("Use a three-letter currency code such as USD or CNY."), code="currency"
 )
-
-
-def _plain(number: Decimal | None) -> str:
-    """The number without the trailing zeros of its column; "-" for none."""
-    return "-" if number is None else format(Decimal(number).normalize(), "f")
 
 
 def adapter_choices() -> list[tuple[str, str]]:
@@ -240,7 +236,7 @@ class DatedRates(models.Model):
         ordering = ["-effective_from"]
 
     def __str__(self) -> str:
-        return f"{self.currency} {_plain(self.input)} / {_plain(self.output)}"
+        return f"{self.currency} {show_number(self.input)} / {show_number(self.output)}"
 
 
 class ModelPrice(TrackedModel, DatedRates):
@@ -280,4 +276,4 @@ class ExchangeRate(TrackedModel):
         ]
 
     def __str__(self) -> str:
-        return f"1 {self.currency} = {_plain(self.usd)} USD"
+        return f"1 {self.currency} = {show_number(self.usd)} USD"

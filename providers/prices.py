@@ -9,6 +9,8 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from smartrouter.lib.money import plain_number
+
 # The sorts of tokens that can have a price of their own, and the flat price of a request.
 SORTS = (
     "input",
@@ -143,14 +145,12 @@ class Rates:
         """The rates as a usage record keeps them: decimals as plain text, what is empty left out."""
         if self._json is None:
             prices = {sort: getattr(self, sort) for sort in SORTS}
-            found = {"currency": self.currency, **{sort: _plain(p) for sort, p in prices.items() if p is not None}}
+            found = {
+                "currency": self.currency,
+                **{sort: plain_number(p) for sort, p in prices.items() if p is not None},
+            }
             object.__setattr__(self, "_json", {**found, "source": self.source} if self.source else found)
         return dict(self._json or {})
-
-
-def _plain(price: Decimal) -> str:
-    text = format(price, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _femto_of(prices: tuple[Decimal, ...] | None) -> tuple[int, ...] | None:

@@ -17,7 +17,7 @@ from unfold.forms import PaginationInlineFormSet
 
 from providers.models import validate_tiers, validate_windows
 from smartrouter.admin.fields import JsonField, PriceField
-from smartrouter.admin.labels import plain
+from smartrouter.lib.money import show_number
 
 
 class SwitchActions(ModelAdmin):
@@ -69,8 +69,8 @@ class PriceFormSet(PaginationInlineFormSet):
             price = form.instance
             form.instance.get_inline_title = _("%(currency)s %(input)s / %(output)s from %(moment)s") % {
                 "currency": price.currency,
-                "input": plain(price.input),
-                "output": plain(price.output),
+                "input": show_number(price.input),
+                "output": show_number(price.output),
                 "moment": date_format(localtime(price.effective_from), "Y-m-d H:i"),
             }
 

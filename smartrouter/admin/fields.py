@@ -18,7 +18,7 @@ from unfold.widgets import (
     UnfoldAdminTextareaWidget,
 )
 
-from smartrouter.admin.labels import plain
+from smartrouter.lib.money import show_number
 
 
 def text_of(model: type[Model], field: str) -> dict[str, Any]:
@@ -97,7 +97,7 @@ class PriceField(forms.DecimalField):
     widget = UnfoldAdminDecimalFieldWidget
 
     def prepare_value(self, value: Any) -> Any:
-        return plain(value) if isinstance(value, Decimal) else value
+        return show_number(value) if isinstance(value, Decimal) else value
 
 
 class _Unshown:

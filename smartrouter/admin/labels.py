@@ -1,7 +1,5 @@
 """Worker side. Small pieces of a page: coloured labels, links, amounts."""
 
-from decimal import Decimal
-
 from django.db.models import Model
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -46,14 +44,6 @@ def stack(first: object, second: object) -> SafeString:
         first,
         second,
     )
-
-
-def plain(number: Decimal | None) -> str:
-    """The number without trailing zeros or exponent; "-" for none."""
-    if number is None:
-        return "-"
-    text = format(number, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def money(amount_nusd: int | None) -> SafeString | str:

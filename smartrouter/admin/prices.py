@@ -9,7 +9,8 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from providers.models import DatedRates, ExchangeRate
-from smartrouter.admin.labels import hint, label, plain
+from smartrouter.admin.labels import hint, label
+from smartrouter.lib.money import show_number
 
 
 def begun_prices(model: type[DatedRates]) -> QuerySet:
@@ -38,5 +39,5 @@ def show_price(price: Any, *, is_free: bool) -> SafeString | str:
             "warning",
             _("Add an exchange rate for this currency; until then the cost counts as unknown."),
         )
-    shown = f"{price.currency} {plain(price.input)} / {plain(price.output)}"
+    shown = f"{price.currency} {show_number(price.input)} / {show_number(price.output)}"
     return hint(shown, _("Input / output, per million tokens"))

@@ -24,8 +24,9 @@ from channels.models import Channel
 from providers.models import ExchangeRate, ModelPrice, Provider, ProviderModel, adapter_choices
 from smartrouter.admin.base import PriceInline, SwitchActions, count_of
 from smartrouter.admin.fields import ChoicesField, NamesField, PriceField, text_of
-from smartrouter.admin.labels import label, plain
+from smartrouter.admin.labels import label
 from smartrouter.admin.prices import begun_prices, latest, show_price
+from smartrouter.lib.money import show_number
 
 
 class ProviderForm(forms.ModelForm):
@@ -179,4 +180,4 @@ class ExchangeRateAdmin(ModelAdmin):
 
     @admin.display(description=_("USD for one unit"), ordering="usd")
     def shown_usd(self, rate: ExchangeRate) -> str:
-        return plain(rate.usd)
+        return show_number(rate.usd)

@@ -20,6 +20,7 @@ from smartrouter.configfile.export_rows import (
     tenant_entries,
 )
 from smartrouter.configfile.reading import RESOLVERS
+from smartrouter.lib.money import plain_number
 
 _HEADER = """\
 # SmartRouter's configuration, written by "manage.py config export". Apply it with "manage.py config apply FILE".
@@ -48,12 +49,6 @@ def _represent_text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
     # PyYAML 6.0.3 writes these three line breaks unescaped between single quotes and reads them back as spaces.
     style = '"' if any(char in value for char in "\x85\u2028\u2029") else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
-
-
-def plain_number(value: Decimal) -> str:
-    """The exact number without exponent and without trailing zeros."""
-    text = format(value, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 _Dumper.add_representer(Decimal, _represent_decimal)

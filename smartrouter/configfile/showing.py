@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from smartrouter.configfile.cleaning import same
 from smartrouter.configfile.report import Action, FieldChange, Report
 from smartrouter.configfile.schema import BLOCKS, Moment
+from smartrouter.lib.money import plain_number
 
 # Columns that hold or stem from a secret; their values are never shown.
 SECRET = frozenset(("secret", "last_four", "digest", "hint", "proxy_url", "extra_headers"))
@@ -99,8 +100,7 @@ def shown(value: Any) -> str:
     if isinstance(value, datetime):
         return str(Moment(value))
     if isinstance(value, Decimal):
-        text = format(value, "f")
-        return text.rstrip("0").rstrip(".") if "." in text else text
+        return plain_number(value)
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return str(int(value))
     if isinstance(value, str) and _PLAIN.fullmatch(value) and value not in ("true", "false", "null"):

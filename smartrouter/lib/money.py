@@ -15,6 +15,17 @@ def usd_of(amount_nusd: int) -> Decimal:
     return Decimal(amount_nusd) / NUSD_PER_USD
 
 
+def plain_number(value: Decimal) -> str:
+    """The exact number without exponent and without trailing zeros."""
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def show_number(value: Decimal | int | str | None) -> str:
+    """The exact number as people read it; "-" for none. A row that was not read back may hold what was typed."""
+    return "-" if value is None else plain_number(Decimal(value))
+
+
 def show_usd(amount_nusd: int | None) -> str:
     """The amount as people read it: "$0.0000135", at least two decimals, no exponent; "-" for an unknown one."""
     if amount_nusd is None:

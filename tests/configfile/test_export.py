@@ -15,10 +15,11 @@ from providers.models import ModelPrice
 from smartrouter.accounts.keys import digest_of
 from smartrouter.accounts.models import RouterKey, User
 from smartrouter.configfile import ConfigError, apply_document, apply_files, export_document
-from smartrouter.configfile.export import dump_yaml, plain_number
+from smartrouter.configfile.export import dump_yaml
 from smartrouter.configfile.places import Place
 from smartrouter.configfile.reading import read_text
 from smartrouter.configfile.secrets import open_reference
+from smartrouter.lib.money import plain_number
 from smartrouter.lib.sealing import Secret, seal
 from tests.configfile.documents import (
     CI_KEY,
