@@ -11,6 +11,9 @@ the records, and each counter takes one seed; what is added meanwhile counts, an
 
 Amounts, totals and what they are summed up from are whole numbers within LARGEST; others are refused. A counter whose
 seed is refused has no total until the family is seeded anew.
+
+A board holds a notice of each member: what a process tells the others of itself, gone when it is not told again in time. It
+has nothing to do with counters, and is lost with the store.
 """
 
 from collections.abc import Mapping, Sequence
@@ -142,6 +145,16 @@ class CounterStore(Protocol):
 
     async def take_turn(self, name: str, token: str, for_s: float, *, deadline_s: float = DEADLINE_S) -> bool:
         """Whether it is for the holder of this token to do what the name says; for so long, for nobody else."""
+        ...
+
+    async def publish(
+        self, board: str, member: str, payload: bytes, ttl_s: float, *, deadline_s: float = DEADLINE_S
+    ) -> None:
+        """Put a member's notice on a board for ttl_s, in place of the one before."""
+        ...
+
+    async def read(self, board: str, *, deadline_s: float = DEADLINE_S) -> Mapping[str, bytes]:
+        """The notices on a board, by member; none whose time is over."""
         ...
 
     async def close(self) -> None:

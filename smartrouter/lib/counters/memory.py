@@ -44,6 +44,7 @@ class MemoryStore:
         self._epochs: dict[str, tuple[str, float]] = {}
         self._leaders: dict[str, tuple[str, float]] = {}
         self._held: dict[str, float] = {}
+        self._boards: dict[str, dict[str, tuple[bytes, float]]] = {}
 
     async def add(self, entry: Entry, *, deadline_s: float = DEADLINE_S) -> int | None:
         self._forget()
@@ -127,6 +128,17 @@ class MemoryStore:
 
     async def take_turn(self, name: str, token: str, for_s: float, *, deadline_s: float = DEADLINE_S) -> bool:
         return True  # there is nobody else
+
+    async def publish(
+        self, board: str, member: str, payload: bytes, ttl_s: float, *, deadline_s: float = DEADLINE_S
+    ) -> None:
+        self._boards.setdefault(board, {})[member] = payload, self._clock() + ttl_s
+
+    async def read(self, board: str, *, deadline_s: float = DEADLINE_S) -> dict[str, bytes]:
+        now = self._clock()
+        notices = {member: notice for member, notice in self._boards.get(board, {}).items() if notice[1] > now}
+        self._boards[board] = notices
+        return {member: payload for member, (payload, _until) in notices.items()}
 
     async def close(self) -> None:
         """Nothing to give up."""

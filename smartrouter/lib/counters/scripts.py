@@ -157,5 +157,35 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """
 
+# A board is a hash: a member's notice is "<when it is over, in ms>:<payload>", for only whole keys expire (before Redis 7.4).
+# KEYS: board. ARGV: member, payload, ttl_ms.
+PUBLISH = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f:', now + ARGV[3]) .. ARGV[2])
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[3]) then
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+end
+return 1
+"""
+
+# KEYS: board. Answers member, payload, member, payload ...; whoever reads clears away what is over.
+READ = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local all = redis.call('HGETALL', KEYS[1])
+local found = {}
+for i = 1, #all, 2 do
+  local colon = string.find(all[i + 1], ':', 1, true)
+  if tonumber(string.sub(all[i + 1], 1, colon - 1)) > now then
+    found[#found + 1] = all[i]
+    found[#found + 1] = string.sub(all[i + 1], colon + 1)
+  else
+    redis.call('HDEL', KEYS[1], all[i])
+  end
+end
+return found
+"""
+
 # KEYS: probe. A script, like all that is to work when this does.
 PROBE = "return redis.call('SET', KEYS[1], '', 'PX', 1000)"

@@ -22,6 +22,7 @@ _ADD, _TOTALS, _SEED = Script(scripts.ADD), Script(scripts.TOTALS), Script(scrip
 _LEAD, _RENEW, _FINISH = Script(scripts.LEAD), Script(scripts.RENEW), Script(scripts.FINISH)
 _DROP, _PROLONG = Script(scripts.DROP), Script(scripts.PROLONG)
 _HOLD, _TURN = Script(scripts.HOLD), Script(scripts.TURN)
+_PUBLISH, _READ = Script(scripts.PUBLISH), Script(scripts.READ)
 
 
 class RedisStore:
@@ -108,6 +109,15 @@ class RedisStore:
     async def take_turn(self, name: str, token: str, for_s: float, *, deadline_s: float = DEADLINE_S) -> bool:
         return bool(await self._link.call(_TURN, (f"{PREFIX}turn:{name}",), (token, _ms(for_s)), deadline_s))
 
+    async def publish(
+        self, board: str, member: str, payload: bytes, ttl_s: float, *, deadline_s: float = DEADLINE_S
+    ) -> None:
+        await self._link.call(_PUBLISH, (_board_key(board),), (member, payload, _ms(ttl_s)), deadline_s)
+
+    async def read(self, board: str, *, deadline_s: float = DEADLINE_S) -> dict[str, bytes]:
+        found = await self._link.call(_READ, (_board_key(board),), (), deadline_s)
+        return {member.decode(): payload for member, payload in zip(found[::2], found[1::2], strict=True)}
+
     async def close(self) -> None:
         await self._link.close()
 
@@ -140,6 +150,10 @@ def _counter_keys(name: str) -> tuple[str, ...]:
     """What says what a counter comes to."""
     family = family_of(name)
     return _epoch_key(family), _held_key(family), _generation_key(family), _counter_key(name)
+
+
+def _board_key(board: str) -> str:
+    return f"{PREFIX}board:{board}"
 
 
 def _entry_key(name: str, entry: str) -> str:
