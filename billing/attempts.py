@@ -46,7 +46,10 @@ class RequestFacts:
 
 @dataclass(slots=True)
 class AttemptAccount:
-    """One attempt's account. usd_per_unit: the exchange rate of the price's currency, None where it is not known."""
+    """One attempt's account. usd_per_unit: the exchange rate of the price's currency, None where it is not known.
+
+    trace: how the candidate was chosen, None where there was no choice.
+    """
 
     facts: RequestFacts
     number: int
@@ -54,6 +57,7 @@ class AttemptAccount:
     key_name: str
     rates: Rates | None
     usd_per_unit: Decimal | None
+    trace: Mapping[str, Any] | None = None
     started_ms: int = field(default_factory=now_ms)
     attempt_id: str = field(default_factory=lambda: mint_hex7(now_ms()))
     first_content_ms: int | None = None
@@ -102,6 +106,7 @@ class AttemptAccount:
             charge_nusd=charge,
             price=self._snapshot(facts.prompt_tokens),
             session_id=facts.session_id,
+            trace=self.trace,
         )
 
     def checkpoint_line(self, completion_tokens: int) -> CheckpointLine:

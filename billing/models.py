@@ -73,6 +73,8 @@ class UsageRecord(models.Model):
     charge_nusd = models.BigIntegerField(_("charge"), null=True)
     is_cost_reported = models.BooleanField(_("cost reported by upstream"), default=False)
     price = models.JSONField(_("price used"), null=True)
+    # who else was weighed: routing.trace; null where there was no choice
+    trace = models.JSONField(_("how it was chosen"), null=True)
 
     class Meta:
         verbose_name = _("usage record")

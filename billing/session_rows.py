@@ -69,15 +69,21 @@ class SessionRows:
     """Reads in a thread that is there from the start and waits for work.
 
     No request may start a thread, nor wait for one of a pool's; and the thread that keeps the table is never to be late.
+    To be made when the process begins, even where it is started later.
 
     folder: the spool's. What lies in it now is of processes that have ended, as far as this is the only web process; this
     one has written nothing yet.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, *, name: str = "session-rows", is_started: bool = True) -> None:
         self._left_behind = _spool_files(settings.SPOOL_DIR if folder is None else folder)
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="session-rows", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        if is_started:
+            self.start()
+
+    def start(self) -> None:
+        """Start the thread."""
         self._thread.start()
 
     def read_seeds(self) -> AsyncGenerator[Sequence[SeedCounter], None]:
@@ -94,7 +100,8 @@ class SessionRows:
     async def close(self) -> None:
         """End the thread; one that the database holds up is left behind."""
         self._jobs.put(None)
-        await asyncio.to_thread(self._thread.join, STOP_WITHIN_S)
+        if self._thread.is_alive():
+            await asyncio.to_thread(self._thread.join, STOP_WITHIN_S)
 
     async def _pieces(self, read: Callable[[], Iterator[T]]) -> AsyncGenerator[T, None]:
         reading = Reading(read)

@@ -9,15 +9,9 @@ from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from providers.models import (
-    DatedRates,
-    Provider,
-    ProviderModel,
-    validate_base_url,
-    validate_model_name,
-    validate_string_list,
-)
-from smartrouter.accounts.models import Tenant
+from providers.models import DatedRates, Provider, ProviderModel, region_field
+from providers.validators import validate_base_url, validate_model_name, validate_string_list
+from smartrouter.accounts.models import Tenant, validate_timezone
 from smartrouter.lib.changes import TrackedModel, TrackedQuerySet
 from smartrouter.lib.outbound.urls import normalise_base_url
 from smartrouter.lib.sealing import Sealed, SealedField, Secret
@@ -117,6 +111,15 @@ class Channel(TrackedModel):
         default=1.0,
         validators=[MinValueValidator(0.0)],
         help_text=_("Share of the requests among equal priorities."),
+    )
+    region = region_field(_("Where its servers stand, such as eu or cn. Empty: the provider's."))
+    timezone = models.CharField(
+        _("time zone"),
+        max_length=64,
+        default="UTC",
+        db_default="UTC",
+        validators=[validate_timezone],
+        help_text=_("Its day begins at midnight there, for daily limits."),
     )
     proxy_url = SealedField(_("outbound proxy"), null=True, blank=True)
     extra_headers = SealedField(_("extra headers"), null=True, blank=True)

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import aiohttp
 from yarl import URL
 
 from providers.adapters.base import Adapter
+from providers.price_facts import PriceFacts
 from providers.prices import FREE, Rates, rates_at
 from smartrouter.lib.sealing import Secret
 
@@ -26,11 +28,15 @@ class ChannelRecord:
     """One channel. problem says why it cannot be used at all (a seal that does not open); empty: it can.
 
     headers and proxy_url are Secrets, for they may carry credentials. owner: a tenant's ref, None for the platform's.
+    It never changes but for withdraw().
     """
 
     ref: int
     name: str
     provider: str
+    kind: str
+    region: str
+    zone: ZoneInfo
     adapter: Adapter
     chat_url: URL
     owner: int | None
@@ -47,10 +53,19 @@ class ChannelRecord:
     total_s: float
     problem: str = ""
 
+    def withdraw(self) -> None:
+        """Switch it off for whoever still holds it: by its row it may serve no longer, or not the same tenants."""
+        object.__setattr__(self, "is_active", False)
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One (channel, offering) that may serve a request. priority and weight are the group member's where there is one."""
+    """One (channel, offering) that may serve a request.
+
+    priority, weight, position and daily_limit are the group member's where there is one. capabilities: bits
+    (providers.capabilities), None where nothing is known. tags: without `free`, which is a matter of the price. quality:
+    from 0 to 1. parameters: how many the model's name claims. price: what it costs now; None: not known.
+    """
 
     ref: int
     channel: ChannelRecord
@@ -65,8 +80,14 @@ class Candidate:
     is_free: bool = False
     context_length: int | None = None
     default_output_tokens: int | None = None
-    capabilities: tuple[str, ...] = ()
+    capabilities: int | None = None
     created_s: int = 0
+    tags: frozenset[str] = frozenset()
+    quality: float = 0.5
+    parameters: int | None = None
+    price: PriceFacts | None = None
+    position: int = 0
+    daily_limit: int | None = None
 
     @property
     def is_usable(self) -> bool:

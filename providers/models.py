@@ -4,29 +4,36 @@ from decimal import Decimal
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MinValueValidator, RegexValidator
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import TextChoices
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
 from providers.adapters.registry import ADAPTERS
-from providers.prices import check_tiers, check_windows
+from providers.capabilities import (
+    AUDIO,
+    CODE_GENERATION,
+    FUNCTION_CALLING,
+    JSON_SCHEMA,
+    REASONING,
+    VISION,
+)
+from providers.fields import CapabilitiesField
+from providers.validators import (
+    validate_adapter,
+    validate_base_url,
+    validate_currency,
+    validate_model_name,
+    validate_name,
+    validate_region,
+    validate_string_list,
+    validate_tiers,
+    validate_windows,
+)
 from smartrouter.lib.changes import TrackedModel, TrackedQuerySet
 from smartrouter.lib.money import show_number
 from smartrouter.lib.outbound.urls import normalise_base_url
-
-validate_name = RegexValidator(
-    r"^[a-z0-9][a-z0-9._-]*\Z", _("Use lower-case letters, digits, dots, hyphens and underscores."), code="name"
-)
-validate_model_name = RegexValidator(
-    r"^[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?\Z",
-    _("A model's name has no line breaks, and no spaces around it."),
-    code="model_name",
-)
-validate_currency = RegexValidator(
-    r"^[A-Z]{3}\Z", _("Use a three-letter currency code such as USD or CNY."), code="currency"
-)
 
 
 def adapter_choices() -> list[tuple[str, str]]:
@@ -34,43 +41,17 @@ def adapter_choices() -> list[tuple[str, str]]:
     return [(name, adapter.label) for name, adapter in sorted(ADAPTERS.items())]
 
 
-def validate_adapter(name: str) -> None:
-    """Raise ValidationError unless an adapter of that name is registered."""
-    if name not in ADAPTERS:
-        raise ValidationError(
-            _("Unknown adapter “%(name)s”; there are: %(known)s."),
-            params={"name": name, "known": ", ".join(sorted(ADAPTERS))},
-        )
-
-
-def validate_base_url(text: str) -> None:
-    """Raise ValidationError unless text is a usable base address."""
-    try:
-        normalise_base_url(text)
-    except ValueError as e:
-        raise ValidationError(str(e), code="base_url") from e
-
-
-def validate_tiers(value: Any) -> None:
-    """Raise ValidationError unless value is a list of price tiers (providers.prices)."""
-    try:
-        check_tiers(value)
-    except ValueError as e:
-        raise ValidationError(str(e), code="tiers") from e
-
-
-def validate_windows(value: Any) -> None:
-    """Raise ValidationError unless value is a list of price windows (providers.prices)."""
-    try:
-        check_windows(value)
-    except ValueError as e:
-        raise ValidationError(str(e), code="windows") from e
-
-
-def validate_string_list(value: Any) -> None:
-    """Raise ValidationError unless value is a list of non-empty strings."""
-    if not isinstance(value, list) or not all(isinstance(item, str) and item.strip() for item in value):
-        raise ValidationError(_("Give a list of names."), code="list")
+def region_field(help_text: Any) -> models.CharField:
+    """Where servers stand: a free word that groups can filter by."""
+    return models.CharField(
+        _("region"),
+        max_length=40,
+        blank=True,
+        default="",
+        db_default="",
+        validators=[validate_region],
+        help_text=help_text,
+    )
 
 
 class Provider(TrackedModel):
@@ -104,6 +85,7 @@ class Provider(TrackedModel):
         validators=[validate_base_url],
         help_text=_("With its version, without /chat/completions: https://api.openai.com/v1."),
     )
+    region = region_field(_("Where its servers stand, such as eu or cn; a channel may say otherwise."))
     is_active = models.BooleanField(_("active"), default=True)
 
     objects = TrackedQuerySet.as_manager()
@@ -128,12 +110,12 @@ class ProviderModel(TrackedModel):
     """One model that a provider sells, under the provider's own name for it."""
 
     class Capability(models.TextChoices):
-        FUNCTION_CALLING = "function_calling", _("Function calling")
-        VISION = "vision", _("Vision")
-        CODE_GENERATION = "code_generation", _("Code generation")
-        JSON_SCHEMA = "json_schema", _("JSON schema")
-        REASONING = "reasoning", _("Reasoning")
-        AUDIO = "audio", _("Audio")
+        FUNCTION_CALLING = FUNCTION_CALLING, _("Function calling")
+        VISION = VISION, _("Vision")
+        CODE_GENERATION = CODE_GENERATION, _("Code generation")
+        JSON_SCHEMA = JSON_SCHEMA, _("JSON schema")
+        REASONING = REASONING, _("Reasoning")
+        AUDIO = AUDIO, _("Audio")
 
     provider = models.ForeignKey(Provider, models.PROTECT, related_name="models", verbose_name=_("provider"))
     name = models.CharField(
@@ -150,7 +132,17 @@ class ProviderModel(TrackedModel):
         blank=True,
         help_text=_("What the model writes at most when nothing is asked."),
     )
-    capabilities = models.JSONField(_("capabilities"), default=list, blank=True, validators=[validate_string_list])
+    capabilities = CapabilitiesField(
+        _("capabilities"),
+        null=True,
+        default=None,
+        blank=True,
+        validators=[validate_string_list],
+        help_text=_(
+            "Requests with tools, images, audio or a JSON schema go only to models that can do it. While nothing is known "
+            "of a model, it serves them where no other can."
+        ),
+    )
     tags = models.JSONField(_("tags"), default=list, blank=True, validators=[validate_string_list])
     quality_score = models.FloatField(_("quality score"), null=True, blank=True, help_text=_("From 0 to 1."))
     is_free = models.BooleanField(

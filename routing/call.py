@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from billing.attempts import AttemptAccount, RequestFacts
-from channels.records import Candidate
 from channels.upstream import EventStream
+from routing.choosing import Choices
 from routing.plane import Plane
 from routing.resolve import Caller
+from routing.signals import Flight
 from smartrouter.lib.counters.keeper import Noted
 
 
@@ -24,7 +25,7 @@ class Call:
     caller: Caller
     facts: RequestFacts
     body: dict[str, Any]
-    candidates: list[Candidate]
+    choices: Choices
     began: float
     began_exactly: float
     wants_usage: bool = False
@@ -34,8 +35,10 @@ class Call:
     has_left: bool = False
     attempt_began: float = 0.0
     account: AttemptAccount | None = None
+    flight: Flight | None = None  # the attempt of this account, as the live signals see it
     in_session: Noted | None = None  # its charge, on its way into its session
     log: dict[str, Any] = field(default_factory=dict)
+    traces: dict[int, dict[str, Any]] = field(default_factory=dict)  # how its candidates were chosen, by stage
 
     @property
     def is_streamed(self) -> bool:

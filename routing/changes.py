@@ -23,8 +23,10 @@ LOGGED_MODELS: tuple[str, ...] = (
     "channels.channelkey",
     "channels.offering",
     "channels.offeringprice",
+    "routing.strategyrule",
     "routing.modelgroup",
     "routing.groupmember",
+    "routing.timepolicy",
 )
 # Rows no further apart than this become one log entry: reading a few that did not change costs less than an entry each.
 NEAR = 8
@@ -67,12 +69,12 @@ def log_saved(sender: type[models.Model], instance: models.Model, **kwargs: Any)
 
 def connect() -> None:
     """Listen to every model that the RoutingTable is made of; called once, when the app is ready."""
-    from routing.models import GroupMember, ModelGroup
+    from routing.models import GroupMember, ModelGroup, StrategyRule, TimePolicy
 
     rows_changed.connect(log_rows, dispatch_uid="routing.changes")
     for model in (
         Tenant, RouterKey, ExchangeRate, Provider, ProviderModel, ModelPrice,
-        Channel, ChannelKey, Offering, OfferingPrice, ModelGroup, GroupMember,
+        Channel, ChannelKey, Offering, OfferingPrice, StrategyRule, ModelGroup, GroupMember, TimePolicy,
     ):  # fmt: skip
         assert model._meta.label_lower in LOGGED_MODELS
         post_save.connect(log_saved, sender=model, dispatch_uid=f"routing.changes.{model.__name__}")

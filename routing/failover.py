@@ -1,16 +1,16 @@
 """Hot path. The first candidate that answers, within one deadline.
 
-REQUEST, CONTEXT and CONTENT go back to the caller. After KEY, KEY_MODEL and RATE another key of the same channel is tried
-once, after anything else the next candidate. The first move to another channel, or to another key of the only one, is free;
-any other second key, a third attempt and a repetition come out of the retry budget. A failed attempt is closed in the spool
-by the same write that opens the next one, so that whenever the process dies exactly one attempt of the request is the
-billable one.
+REQUEST and CONTENT go back to the caller; so does CONTEXT where nobody is left who is known to take more. After KEY,
+KEY_MODEL and RATE another key of the same channel is tried once, after anything else the next candidate. The first move to
+another channel, or to another key of the only one, is free; any other second key, a third attempt and a repetition come out
+of the retry budget. A failed attempt is closed in the spool by the same write that opens the next one, so that whenever the
+process dies exactly one attempt of the request is the billable one.
 """
 
 import asyncio
+import dataclasses
 import logging
 import time
-from collections.abc import Sequence
 from random import Random
 
 import orjson
@@ -18,33 +18,31 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 from msgspec.structs import replace
 
-from billing.attempts import AnswerFacts, AttemptAccount
+from billing.attempts import AnswerFacts, AttemptAccount, RequestFacts
 from billing.spool import CloseLine, SpoolError
 from channels.records import Candidate, KeyRecord
 from channels.upstream import EventStream, headers_of, read_answer, send_request
 from providers.dialects.openai_chat import build_payload, output_limit
 from routing.call import Answer, Call
+from routing.choosing import Choices
+from routing.refusal import failure_for_caller
+from routing.trace import trace_of
 from smartrouter.lib.errors import ErrorClass, RouterError, UpstreamError
-from smartrouter.lib.language import in_active_language
 
 logger = logging.getLogger(__name__)
 
 ATTEMPTS_AT_MOST = 3
-FINAL = frozenset((ErrorClass.REQUEST, ErrorClass.CONTEXT, ErrorClass.CONTENT))
+FINAL = frozenset((ErrorClass.REQUEST, ErrorClass.CONTENT))
 ABOUT_THE_KEY = frozenset((ErrorClass.KEY, ErrorClass.KEY_MODEL, ErrorClass.RATE))
-# Only operators can mend these; their text says more about our accounts than a caller needs to know.
-OURS = frozenset((ErrorClass.KEY, ErrorClass.KEY_MODEL, ErrorClass.CHANNEL))
 UNKNOWN_OUTPUT_TOKENS = 4096
 UNKNOWN_CONTEXT_TOKENS = 128_000
-# What callers are told to wait for upstreams that are too busy and do not say how long.
-UNKNOWN_WAIT_S = 2.0
 
 
 class Plan:
     """What to try next. Keys of a channel are taken from a random start, so that they share the load."""
 
-    def __init__(self, candidates: Sequence[Candidate], random: Random) -> None:
-        self._waiting = list(candidates)
+    def __init__(self, choices: Choices, random: Random) -> None:
+        self._choices = choices
         self._random = random
         self._keys: list[KeyRecord] = []
         self._key: KeyRecord | None = None
@@ -54,50 +52,59 @@ class Plan:
         self.moves = 0
 
     def first(self) -> tuple[Candidate, KeyRecord | None]:
-        return self._move()
+        self._move(ATTEMPTS_AT_MOST)
+        assert self._current is not None  # without a candidate there is no call
+        return self._current, self._key
 
-    def after(self, error: UpstreamError, *, can_retry: bool) -> tuple[Candidate, KeyRecord | None, bool] | None:
+    def after(
+        self, error: UpstreamError, *, can_retry: bool, attempts_left: int
+    ) -> tuple[Candidate, KeyRecord | None, bool] | None:
         """The next candidate and key, and whether this is a retry (it costs budget); None where nothing is left to try."""
         assert self._current is not None
         if error.kind in FINAL:
             return None
+        if error.kind is ErrorClass.CONTEXT:
+            known = self._current.context_length or 0
+            self._choices.keep_contexts_above(max(known, self._choices.ask.prompt_tokens))
+        has_more = self._choices.look_ahead(1) > 0
         can_stay = can_retry and not self._has_stayed
         # A channel that is the only one has its other account as others have their second channel: the first move is free.
-        is_free = self.moves == 1 and not self._waiting and not self._has_stayed
+        is_free = self.moves == 1 and not has_more and not self._has_stayed
         if (can_stay or is_free) and error.kind in ABOUT_THE_KEY and self._keys:
             self._has_stayed = True
             self._key = self._keys.pop()
             return self._current, self._key, not is_free
-        if self._waiting and (can_retry or self.moves < 2):
-            candidate, key = self._move()
-            # Only the first move to a different channel is free.
-            return candidate, key, self.moves > 2 or candidate.channel.ref in self._tried
+        # Only the first move to a different channel is free.
+        if has_more and (can_retry or self.moves < 2) and self._move(attempts_left, only_another=not can_retry):
+            return self._current, self._key, self.moves > 2 or self._current.channel.ref in self._tried
         if can_stay and error.is_unanswered:
             self._has_stayed = True
             return self._current, self._key, True
         return None
 
-    @property
-    def left(self) -> int:
-        """How many candidates have not been tried."""
-        return len(self._waiting)
+    def left(self, at_most: int) -> int:
+        """How many candidates have not been tried; counted no further than at_most."""
+        return self._choices.look_ahead(at_most)
 
-    def _move(self) -> tuple[Candidate, KeyRecord | None]:
-        if self._current is not None:
-            self._tried |= {self._current.channel.ref}
-        self._current = self._waiting.pop(0)
+    def _move(self, attempts_left: int, *, only_another: bool = False) -> bool:
+        """Whether there was another candidate, with only_another: on a channel that was not tried."""
+        tried = self._tried if self._current is None else self._tried | {self._current.channel.ref}
+        candidate = self._choices.take(attempts_left, tried if only_another else frozenset())
+        if candidate is None:
+            return False
+        self._current, self._tried = candidate, tried
         self.moves += 1
-        keys = self._current.channel.keys
+        keys = candidate.channel.keys
         begin = self._random.randrange(len(keys)) if len(keys) > 1 else 0
         self._keys = [*keys[begin:], *keys[:begin]]
         self._keys.reverse()
         self._key = self._keys.pop() if self._keys else None
-        return self._current, self._key
+        return True
 
 
 async def find_answer(call: Call) -> Answer:
     """The first answer. Raises RouterError when nobody answered or the fault is the caller's; every attempt is accounted."""
-    plan, retries = Plan(call.candidates, call.plane.random), call.plane.retries
+    plan, retries = Plan(call.choices, call.plane.random), call.plane.retries
     until = call.began + call.plane.request_timeout_s
     failed: list[UpstreamError] = []
     close: CloseLine | None = None
@@ -116,9 +123,12 @@ async def find_answer(call: Call) -> Answer:
             # Whatever an upstream sends, its attempt is closed and the next one tried.
             error = upstream_error_of(e)
             failed.append(error)
+            if call.flight is not None:
+                call.flight.failed(error.kind)
             # Nobody waits any more for a client that has left.
             is_over = call.attempts >= ATTEMPTS_AT_MOST or _now() >= until or call.has_left
-            following = None if is_over else plan.after(error, can_retry=retries.allows())
+            left = ATTEMPTS_AT_MOST - call.attempts
+            following = None if is_over else plan.after(error, can_retry=retries.allows(), attempts_left=left)
             if following is None:
                 call.plane.spool.append(account.failed_line(error, is_billable=True), keep=True)
                 raise failure_for_caller(failed) from e
@@ -161,7 +171,7 @@ def _limit_of(call: Call, candidate: Candidate, plan: Plan, until: float) -> flo
     now, channel = _now(), candidate.channel
     if call.is_streamed:
         return min(until, now + channel.first_content_s)
-    shares = 1 + min(plan.left, ATTEMPTS_AT_MOST - call.attempts)
+    shares = 1 + plan.left(ATTEMPTS_AT_MOST - call.attempts)
     return now + min(channel.total_s, (until - now) / shares)
 
 
@@ -170,12 +180,13 @@ def _open_account(call: Call, candidate: Candidate, key: KeyRecord | None, close
     at_ms, table = call.facts.admitted_ms, call.plane.table
     rates = candidate.rates_at(at_ms)
     account = AttemptAccount(
-        facts=call.facts,
+        facts=_facts_of(call),
         number=call.attempts,
         candidate=candidate,
         key_name=key.name if key else "",
         rates=rates,
         usd_per_unit=table.usd_per_unit(rates.currency, at_ms) if rates and rates.currency != "USD" else None,
+        trace=trace_of(call.choices, candidate, call.traces),
     )
     try:
         if close is None:
@@ -188,12 +199,22 @@ def _open_account(call: Call, candidate: Candidate, key: KeyRecord | None, close
         message = _("Usage cannot be recorded now, so nothing is sent.")
         raise RouterError(503, "usage_unavailable", message, kind="server_error", retry_after_s=5) from e
     call.account = account
+    call.flight = call.plane.signals.begin(candidate, account.attempt_id, is_streamed=call.is_streamed)
     return account
+
+
+def _facts_of(call: Call) -> RequestFacts:
+    """The request's facts, with the group that serves now: a fallback group, or that of a later name."""
+    stage, facts = call.choices.current, call.facts
+    group = stage.group.name if stage.group is not None else ""
+    return facts if group == facts.group else dataclasses.replace(facts, group=group)
 
 
 def close_leftover(call: Call) -> None:
     """Close the attempt that an error of our own has left open: an open line of a living process is never ingested."""
     account = call.account
+    if call.flight is not None:
+        call.flight.left()
     if account is not None and not account.is_closed:
         logger.error("attempt_left_open", extra={"attempt": account.tag})
         error = UpstreamError(ErrorClass.GARBAGE, gettext_noop("the router failed while it read the answer"))
@@ -214,6 +235,8 @@ async def _attempt(call: Call, account: AttemptAccount, key: KeyRecord | None, p
             stream = EventStream(response, candidate.channel)
             events, first = await stream.read_until_content()
             account.first_content_ms = round((time.perf_counter() - began) * 1000)
+            if call.flight is not None:
+                call.flight.first_content()
             response = None  # from here on it is the relay's
             return Answer(account, stream, events, first)
     except TimeoutError as e:
@@ -241,6 +264,8 @@ def close_unanswered(call: Call, account: AttemptAccount) -> None:
     Nothing is charged where it was us who ended it.
     """
     completion = 0
+    if call.flight is not None:
+        call.flight.left()
     if not call.is_streamed:
         candidate = account.candidate
         default = candidate.default_output_tokens or UNKNOWN_OUTPUT_TOKENS
@@ -252,33 +277,3 @@ def close_unanswered(call: Call, account: AttemptAccount) -> None:
     line = account.close_line(call.end_reason, usage, answer=AnswerFacts(), is_charged=is_charged)
     call.plane.spool.append(line, keep=True)
     call.plane.sessions.note(call.facts, line.charge_nusd)
-
-
-def failure_for_caller(failed: Sequence[UpstreamError], *, has_begun: bool = False) -> RouterError:
-    """The documented error for what the attempts met; the last one decides, unless all were told to wait.
-
-    has_begun: the answer broke off, so that waiting for a channel is no longer the question.
-    """
-    last = failed[-1]
-    text = in_active_language(last.message)
-    if last.kind is ErrorClass.CONTEXT:
-        return RouterError(400, "context_length_exceeded", text, param=last.param or "messages")
-    if last.kind is ErrorClass.CONTENT:
-        return RouterError(400, "content_filter", text, param=last.param)
-    if last.kind is ErrorClass.REQUEST:
-        status = last.status if last.status in (400, 413, 415, 422) else 400
-        return RouterError(status, last.code or "invalid_request", text, param=last.param)
-    metadata = {"attempts": len(failed)}
-    if all(error.kind is ErrorClass.RATE for error in failed) and not has_begun:
-        waits = [error.retry_after_s for error in failed if error.retry_after_s is not None]
-        message = _("All channels for this model are rate limited.")
-        wait = min(waits) if waits else UNKNOWN_WAIT_S
-        return RouterError(
-            503, "no_available_channel", message, kind="server_error", retry_after_s=wait, metadata=metadata
-        )
-    if last.timed_out:
-        message = _("The upstream did not answer in time: %s.") % text
-        return RouterError(504, "upstream_timeout", message, kind="server_error", metadata=metadata)
-    shown = _("it refused the router") if last.kind in OURS else text
-    message = _("The upstream failed: %s.") % shown.rstrip(".")
-    return RouterError(502, "upstream_error", message, kind="server_error", metadata=metadata)

@@ -2,8 +2,8 @@
 
 It loads the table before the process serves, then asks for new log entries every POLL_S, reads the rows that they name and
 hands them to the event loop in slices. A change of many rows is read piece by piece, and whatever is new meanwhile goes
-before it. The thread also registers the process and keeps its heartbeat (routing/heartbeat.py). Only one other thread of the
-data plane talks to the database: the one that reads the sessions' records (billing/session_rows.py).
+before it. The thread also registers the process and keeps its heartbeat (routing/heartbeat.py). Only two other threads of the
+data plane talk to the database: they read the records of sessions and of daily quotas (billing/session_rows.py).
 
 Where the database is away at the start, the table comes from the sealed snapshot (routing/snapshot), and the thread goes on
 as after any other failure: it asks until the database answers, then reads everything anew.
@@ -27,6 +27,7 @@ from routing.follower import ChangeFollower, Entry
 from routing.heartbeat import Heartbeat
 from routing.loading import Item, Reading, load_all, readings_of
 from routing.register import StartRefused, leave_register
+from routing.resolve import default_strategy
 from routing.snapshot import SnapshotKeeper, SnapshotRefused, is_wanted, read_snapshot
 from routing.table import RoutingTable
 from smartrouter.lib.database import DOWN_ERRORS, database_place, is_file, reason_of
@@ -134,7 +135,9 @@ class LiveTable:
                 raise StartRefused(text % {"where": database_place(), "reason": reason_of(e)}) from e
             connection.close()
             self._load_snapshot(e)
+            self.table.prepare(default_strategy())
         else:
+            self.table.prepare(default_strategy())
             self._position = self._follower.position
             logger.info("table_loaded", extra={"seconds": round(time.monotonic() - began, 3)})
 

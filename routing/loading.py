@@ -2,20 +2,25 @@
 
 import logging
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.apps import apps
 from django.db import models
 
 from channels.models import Channel, ChannelKey
 from channels.records import KeyRecord
+from providers.capabilities import bits_of
 from providers.models import DatedRates
+from providers.naming import canonical_name
 from providers.prices import SORTS, Rates, check_tiers, check_windows
 from routing import rows as r
 from routing.changes import LOGGED_MODELS, range_of
 from routing.follower import Entry
+from routing.models import ModelGroup
+from routing.strategies import read_layers
 from smartrouter.lib.outbound import normalise_base_url
 from smartrouter.lib.sealing import SealBroken, Secret
 
@@ -65,6 +70,8 @@ def _read_channel(row: Channel) -> r.ChannelRow:
         idle_s=row.idle_timeout_s,
         total_s=row.total_timeout_s,
         problem=problem,
+        region=row.region,
+        zone=ZoneInfo(row.timezone),
     )
 
 
@@ -77,6 +84,30 @@ def _read_channel_key(row: ChannelKey) -> r.ChannelKeyRow:
     return r.ChannelKeyRow(row.pk, row.channel_id, row.is_active, record)
 
 
+def patterns_of(patterns: Sequence[str]) -> tuple[str, ...]:
+    """The patterns, tag queries also in the spelling that they are compared in."""
+    return tuple(dict.fromkeys(spelling for pattern in patterns for spelling in (pattern, canonical_name(pattern))))
+
+
+def _read_group(row: ModelGroup) -> r.GroupRow:
+    return r.GroupRow(
+        ref=row.pk,
+        name=row.name,
+        is_active=row.is_active,
+        created_s=0,
+        strategy=row.strategy,
+        layers=read_layers(row.layers),
+        selects=row.selects,
+        tags=tuple(row.tags),
+        max_cost_per_1k=None if row.max_cost_per_1k is None else float(row.max_cost_per_1k),
+        min_context_length=row.min_context_length,
+        capabilities=bits_of(row.capabilities),
+        kinds=tuple(row.provider_kinds),
+        regions=tuple(row.regions),
+        fallback=row.fallback_id,
+    )
+
+
 READERS: dict[str, Callable[[Any], Any]] = {
     "accounts.tenant": lambda x: r.TenantRow(x.pk, x.name, x.parent_id, x.is_active, x.can_see_channels),
     "accounts.routerkey": lambda x: r.RouterKeyRow(
@@ -84,12 +115,17 @@ READERS: dict[str, Callable[[Any], Any]] = {
         x.tenant_id,
         x.name,
         x.digest,
-        tuple(x.allowed_models),
+        patterns_of(x.allowed_models),
         x.is_active,
         _ms(x.expires_at) if x.expires_at else None,
+        patterns_of(x.denied_models),
+        x.default_model,
+        x.can_choose_strategy,
     ),
     "providers.exchangerate": lambda x: r.ExchangeRateRow(x.pk, x.currency, x.usd, _ms(x.effective_from)),
-    "providers.provider": lambda x: r.ProviderRow(x.pk, x.name, x.adapter, normalise_base_url(x.base_url), x.is_active),
+    "providers.provider": lambda x: r.ProviderRow(
+        x.pk, x.name, x.adapter, normalise_base_url(x.base_url), x.is_active, x.kind, x.region
+    ),
     "providers.providermodel": lambda x: r.ModelRow(
         x.pk,
         x.provider_id,
@@ -98,7 +134,9 @@ READERS: dict[str, Callable[[Any], Any]] = {
         x.is_active,
         x.context_length,
         x.default_output_tokens,
-        tuple(x.capabilities),
+        None if x.capabilities is None else tuple(x.capabilities),
+        tuple(x.tags),
+        x.quality_score,
     ),
     "providers.modelprice": lambda x: r.PriceRow(x.pk, x.provider_model_id, _read_rates(x, "list")),
     "channels.channel": _read_channel,
@@ -107,7 +145,8 @@ READERS: dict[str, Callable[[Any], Any]] = {
         x.pk, x.channel_id, x.provider_model_id, x.name, tuple(x.aliases), x.is_active
     ),
     "channels.offeringprice": lambda x: r.PriceRow(x.pk, x.offering_id, _read_rates(x, "offering")),
-    "routing.modelgroup": lambda x: r.GroupRow(x.pk, x.name, x.is_active, 0),
+    "routing.strategyrule": lambda x: r.StrategyRuleRow(x.pk, x.pattern, x.strategy, read_layers(x.layers)),
+    "routing.modelgroup": _read_group,
     "routing.groupmember": lambda x: r.MemberRow(
         x.pk,
         x.group_id,
@@ -119,14 +158,31 @@ READERS: dict[str, Callable[[Any], Any]] = {
         x.priority,
         x.weight,
         x.is_active,
+        x.daily_limit,
+    ),
+    "routing.timepolicy": lambda x: r.TimePolicyRow(
+        x.pk,
+        x.group_id,
+        x.position,
+        frozenset(x.days),
+        x.start,
+        x.end,
+        ZoneInfo(x.timezone),
+        x.strategy,
+        read_layers(x.layers),
+        x.members_of_id,
+        x.is_active,
     ),
 }
 assert tuple(READERS) == LOGGED_MODELS
 
 # There may be hundreds of thousands of these: only what is needed is read, without making model instances.
 _COLUMNS: dict[str, tuple[str, ...]] = {
-    "accounts.routerkey": ("pk", "tenant_id", "name", "digest", "allowed_models", "is_active", "expires_at"),
-}
+    "accounts.routerkey": (
+        "pk", "tenant_id", "name", "digest", "allowed_models", "is_active", "expires_at",
+        "denied_models", "default_model", "can_choose_strategy",
+    ),
+}  # fmt: skip
 # What is read from the database at once while the process serves.
 PIECE_ROWS = 500
 ANY_ID = (0, 2**63 - 1)

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from channels.models import Channel, Offering
 from providers.models import Provider
@@ -11,6 +11,13 @@ from routing.models import GroupMember
 
 # ("channel" or "provider", its primary key)
 Target = tuple[str, int]
+
+
+def active_offerings() -> QuerySet[Offering]:
+    """The offerings that are switched on, with all that they stand on."""
+    return Offering.objects.filter(
+        is_active=True, channel__is_active=True, channel__provider__is_active=True, provider_model__is_active=True
+    )
 
 
 def offerings_by_member(members: Sequence[GroupMember]) -> dict[int, list[Offering]]:
@@ -25,13 +32,11 @@ def offerings_by_member(members: Sequence[GroupMember]) -> dict[int, list[Offeri
     providers = {pk for what, pk in targets.values() if what == "provider"}
     by_name: defaultdict[tuple[Target, str], list[Offering]] = defaultdict(list)
     if targets:
-        rows = Offering.objects.filter(
-            Q(channel_id__in=channels) | Q(channel__provider_id__in=providers),
-            is_active=True,
-            channel__is_active=True,
-            channel__provider__is_active=True,
-            provider_model__is_active=True,
-        ).select_related("channel", "provider_model")
+        rows = (
+            active_offerings()
+            .filter(Q(channel_id__in=channels) | Q(channel__provider_id__in=providers))
+            .select_related("channel", "provider_model")
+        )
         offerings = list(rows)
         public = {(o.channel_id, name) for o in offerings for name in (o.name, *o.aliases)}
         for offering in offerings:

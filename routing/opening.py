@@ -6,11 +6,15 @@ import uuid
 
 from django.conf import settings
 
+from billing.quota import QuotaCounts
+from billing.quota_history import QuotaRows
 from billing.session_rows import SessionRows
 from billing.sessions import SessionCosts
 from billing.spool import Spool
 from routing.live import LiveTable
 from routing.plane import Plane, current_plane, set_plane
+from routing.sharing import SignalSharing
+from routing.signals import Signals
 from routing.table import RoutingTable
 from smartrouter.lib.counters import open_store
 from smartrouter.lib.logs import skip_unused_facts
@@ -38,6 +42,7 @@ async def open_plane() -> None:
         spool=spool,
         store=store,
         sessions=SessionCosts(store, SessionRows()),
+        sharing=SignalSharing(Signals(QuotaCounts(store, QuotaRows)), store, table, uid.hex),
         is_database_up=lambda: live.is_database_well,
         are_jobs_alive=lambda: live.are_jobs_alive,
         request_timeout_s=settings.REQUEST_TIMEOUT_SECONDS,
@@ -45,6 +50,7 @@ async def open_plane() -> None:
     )
     plane.watch_spool()
     plane.sessions.start()
+    await plane.sharing.start()
     set_plane(plane)
     settle_in()
 

@@ -11,6 +11,8 @@ from django.utils.translation import gettext as _
 
 from billing.sessions import SessionCosts
 from billing.spool import Spool
+from routing.sharing import SignalSharing
+from routing.signals import Signals
 from routing.table import RoutingTable
 from smartrouter.lib.counters import CounterStore
 from smartrouter.lib.errors import RouterError
@@ -49,18 +51,26 @@ class Plane:
     spool: Spool
     store: CounterStore
     sessions: SessionCosts
+    sharing: SignalSharing
     is_database_up: Callable[[], bool]
     are_jobs_alive: Callable[[], bool]
     request_timeout_s: float
     drain_s: float
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     random: Random = field(default_factory=Random)
     retries: RetryBudget = field(default_factory=RetryBudget)
+    turns: dict[str, int] = field(default_factory=dict)  # how often a name was asked for whose channels take turns
     exchanges: set[Ending] = field(default_factory=set)
     left: int = 0
     is_leaving: bool = False  # still serves, and says at /health/ready that others should be asked
     is_draining: bool = False
     _deadline: asyncio.TimerHandle | None = None
     _spool_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def signals(self) -> Signals:
+        """What ranking knows of how channels do."""
+        return self.sharing.signals
 
     @property
     def is_degraded(self) -> bool:
@@ -101,7 +111,7 @@ class Plane:
 
     async def _close_counters(self) -> None:
         try:
-            await self.sessions.close()
+            await asyncio.gather(self.sessions.close(), self.sharing.close())
         finally:
             await self.store.close()
 

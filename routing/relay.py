@@ -19,7 +19,8 @@ from providers.dialects import openai_chat
 from providers.dialects.openai_stream import BadEvent, StreamScanner
 from providers.usage import Usage
 from routing.call import Answer, Call
-from routing.failover import failure_for_caller, upstream_error_of
+from routing.failover import upstream_error_of
+from routing.refusal import failure_for_caller
 from smartrouter.lib.errors import ErrorClass, RouterError, UpstreamError
 from smartrouter.lib.money import usd_of
 
@@ -47,6 +48,7 @@ def settle(
 ) -> int | None:
     """Close the attempt in the spool; the charge in nano-USD comes back. Never waits and never fails: what the disk
     refuses is kept and tried again."""
+    _end_flight(call, status, usage, error)
     line = answer.account.close_line(status, usage, answer=facts, error=error)
     call.plane.spool.append(line, keep=True)
     call.in_session = call.plane.sessions.note(call.facts, line.charge_nusd)
@@ -57,6 +59,18 @@ def settle(
         charge_nusd=line.charge_nusd,
     )
     return line.charge_nusd
+
+
+def _end_flight(call: Call, status: str, usage: Usage, error: UpstreamError | None) -> None:
+    """Let the live signals know; a plain answer is whole even where its client has left."""
+    if call.flight is None:
+        return
+    if error is not None:
+        call.flight.failed(error.kind)
+    elif status == "ok" or not call.is_streamed:
+        call.flight.answered(usage.completion_tokens)
+    else:
+        call.flight.left()
 
 
 def finish_plain(call: Call, answer: Answer) -> tuple[bytes, int | None]:
@@ -121,7 +135,10 @@ class StreamRelay:
             out = held + self._scan(following)
             held = b""
             if out:
+                before = loop.time()
                 await self._send(out)
+                if call.flight is not None:
+                    call.flight.held_up_s += loop.time() - before
             if self._bad is not None:
                 raise UpstreamError(ErrorClass.GARBAGE, str(self._bad), 200) from self._bad
             if scanner.is_done or scanner.error is not None:

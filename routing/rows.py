@@ -2,12 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import time
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from channels.records import KeyRecord
 from providers.prices import Rates
+from routing.strategies import Layer
 from smartrouter.lib.sealing import Secret
+
+
+def fits(pattern: str, name: str) -> bool:
+    """Whether a pattern (a name, or a prefix with a * at its end) fits a name."""
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +29,10 @@ class TenantRow:
 
 @dataclass(frozen=True, slots=True)
 class RouterKeyRow:
-    """expires_ms: since the epoch, None for never. allowed: names, or prefixes with a * at their end; empty for all."""
+    """expires_ms: since the epoch, None for never. allowed, denied: names, or prefixes with a * at their end; empty for all.
+
+    allowed is about what is asked for, denied about what would serve it.
+    """
 
     ref: int
     tenant: int
@@ -30,12 +41,13 @@ class RouterKeyRow:
     allowed: tuple[str, ...]
     is_active: bool
     expires_ms: int | None
+    denied: tuple[str, ...] = ()
+    default_model: str = ""
+    can_choose_strategy: bool = False
 
     def may_ask_for(self, model: str) -> bool:
         """Whether the allow list has this name."""
-        if not self.allowed:
-            return True
-        return any(model.startswith(p[:-1]) if p.endswith("*") else model == p for p in self.allowed)
+        return not self.allowed or any(fits(pattern, model) for pattern in self.allowed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +65,14 @@ class ProviderRow:
     adapter: str
     base_url: str
     is_active: bool
+    kind: str
+    region: str
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
+    """capabilities: None where nothing is known."""
+
     ref: int
     provider: int
     name: str
@@ -64,7 +80,9 @@ class ModelRow:
     is_active: bool
     context_length: int | None
     default_output_tokens: int | None
-    capabilities: tuple[str, ...]
+    capabilities: tuple[str, ...] | None
+    tags: tuple[str, ...]
+    quality_score: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +112,8 @@ class ChannelRow:
     idle_s: float
     total_s: float
     problem: str
+    region: str
+    zone: ZoneInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +137,33 @@ class OfferingRow:
 
 
 @dataclass(frozen=True, slots=True)
+class StrategyRuleRow:
+    """pattern: a name, or a prefix with a * at its end."""
+
+    ref: int
+    pattern: str
+    strategy: str
+    layers: tuple[Layer, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class GroupRow:
+    """max_cost_per_1k in USD; capabilities as bits; of kinds and regions none means all. fallback: another group's ref."""
+
     ref: int
     name: str
     is_active: bool
     created_s: int
+    strategy: str = ""
+    layers: tuple[Layer, ...] = ()
+    selects: bool = False
+    tags: tuple[str, ...] = ()
+    max_cost_per_1k: float | None = None
+    min_context_length: int | None = None
+    capabilities: int = 0
+    kinds: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    fallback: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +178,24 @@ class MemberRow:
     priority: int
     weight: float
     is_active: bool
+    daily_limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimePolicyRow:
+    """Another strategy or another group's members for a group, at set hours."""
+
+    ref: int
+    group: int
+    position: int
+    days: frozenset[int]
+    start: time
+    end: time
+    zone: ZoneInfo
+    strategy: str
+    layers: tuple[Layer, ...]
+    members_of: int | None
+    is_active: bool
 
 
 Row = (
@@ -148,6 +208,8 @@ Row = (
     | ChannelRow
     | ChannelKeyRow
     | OfferingRow
+    | StrategyRuleRow
     | GroupRow
     | MemberRow
+    | TimePolicyRow
 )

@@ -1,8 +1,9 @@
 """Hot path. The RoutingTable: the whole configuration in memory, changed row by row, only on the event loop.
 
-Rows live in one dict a model. What requests ask for is derived from them: candidates by name, router keys by digest, the
-members of groups. A changed row rebuilds the candidates that it touches and no others; groups are resolved anew when they
-are next asked for. Reading needs no lock: everything happens on one thread.
+Rows live in one dict a model. What requests ask for is derived from them: candidates by name and by tag, router keys by
+digest, the pools of groups. A changed row rebuilds the candidates that it touches and no others, many of them in the
+background; but a channel that is switched off or given away is so for all at once. Groups are resolved anew when they are
+next asked for. Reading needs no lock: everything happens on one thread.
 """
 
 from collections import defaultdict
@@ -12,41 +13,53 @@ from decimal import Decimal
 from typing import Any
 
 from channels.records import Candidate, ChannelRecord
+from providers.price_facts import FOREVER_MS, price_facts
 from routing import rows as r
-from routing.joining import OWN_NAME, join_candidate, join_channel
+from routing.backlog import Backlog
+from routing.candidates import Candidates
+from routing.grouping import Grouping
+from routing.indexes import Policies, PriceEnds, RuleIndex, exchange_at
+from routing.joining import join_candidate, join_channel, may_serve_on
+from routing.pools import Pool
+from routing.relations import KEYS, LIST_PRICES, OWN_PRICES, POLICIES, Relations
+from routing.strategies import Strategy, strategy_of
+from smartrouter.lib.clock import now_ms
 
-KEYS, OFFERINGS, OWN_PRICES, LIST_PRICES = "keys", "offerings", "own prices", "list prices"
-CHANNELS_OF_PROVIDER, OFFERINGS_OF_MODEL, MEMBERS = "channels of provider", "offerings of model", "members"
-# For each model: under which parents its rows are found.
-_PARENTS: dict[str, Callable[[Any], tuple[tuple[str, int], ...]]] = {
-    "channels.channel": lambda row: ((CHANNELS_OF_PROVIDER, row.provider),),
-    "channels.channelkey": lambda row: ((KEYS, row.channel),),
-    "channels.offering": lambda row: ((OFFERINGS, row.channel), (OFFERINGS_OF_MODEL, row.model)),
-    "channels.offeringprice": lambda row: ((OWN_PRICES, row.parent),),
-    "providers.modelprice": lambda row: ((LIST_PRICES, row.parent),),
-    "routing.groupmember": lambda row: ((MEMBERS, row.group),),
-}
 # Changes of these rows are no news to a resolved group.
 _APART = frozenset(("accounts.routerkey", "accounts.tenant", "providers.exchangerate"))
+# A row that touches more candidates than a channel usually has does so in the background.
+AT_ONCE, STEP = 32, 4
+# Rows from which a candidate has its channel and nothing else.
+_OF_CHANNEL = frozenset(("providers.provider", "channels.channel", "channels.channelkey"))
+NO_POLICIES = Policies(())
 
 
 class RoutingTable:
     """The configuration as requests read it. version counts the applied changes that requests can notice."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock_ms: Callable[[], int] = now_ms) -> None:
         self.version = 0
+        self._clock_ms = clock_ms
         self.rows: dict[str, dict[int, Any]] = defaultdict(dict)
         self.keys_by_digest: dict[str, r.RouterKeyRow] = {}
         self.groups_by_name: dict[str, r.GroupRow] = {}
-        self.candidates: dict[int, Candidate] = {}
-        self.names: dict[str, dict[int, Candidate]] = defaultdict(dict)
+        self._backlog = Backlog()
+        self._all = Candidates(self._backlog)
+        self.candidates, self.names = self._all.by_ref, self._all.by_name
         self.provider_names: dict[str, int] = {}
         self.channel_names: dict[str, int] = {}
-        # (which children, parent's ref) -> their refs
-        self._children: dict[tuple[str, int], set[int]] = defaultdict(set)
+        self._relations = Relations()
         self._channels: dict[int, ChannelRecord] = {}
-        self._groups: dict[int, tuple[int, tuple[Candidate, ...]]] = {}
         self._exchange: dict[str, tuple[r.ExchangeRateRow, ...]] = {}
+        self._price_ends = PriceEnds()
+        self._refreshing_ms = 0  # for this moment prices are brought up to date in the background; 0: they are not
+        self._rules = RuleIndex()
+        self._group_strategies: dict[int, Strategy | None] = {}
+        self._policies: dict[int, Policies] = {}
+        self._stale: dict[int, bool] = {}  # candidates to be rebuilt in the background; True: from all of their rows
+        self._outdated: dict[int, list[ChannelRecord]] = defaultdict(list)  # what they may still hold of a channel
+        self._turned: set[int] = set()  # the channels that the row concerns which is being put
+        self._grouping = Grouping(self.rows, self._relations, self._all, self.provider_names, self.channel_names)
 
     # --- reading
 
@@ -62,78 +75,146 @@ class RoutingTable:
 
     def usd_per_unit(self, currency: str, at_ms: int) -> Decimal | None:
         """What one unit of a currency is worth at a moment; None where no rate has begun."""
-        begun = [row for row in self._exchange.get(currency, ()) if row.effective_from_ms <= at_ms]
-        return max(begun, key=lambda row: row.effective_from_ms).usd if begun else None
+        return exchange_at(self._exchange.get(currency, ()), at_ms)[0]
 
-    def members_of(self, group: r.GroupRow) -> tuple[Candidate, ...]:
-        """The group's candidates in its order, each with the member's priority and weight."""
-        known = self._groups.get(group.ref)
-        if known is None or known[0] != self.version:
-            known = (self.version, tuple(self._resolve_members(group)))
-            self._groups[group.ref] = known
-        return known[1]
+    def group(self, ref: int | None) -> r.GroupRow | None:
+        """The group of a ref."""
+        return None if ref is None else self.rows["routing.modelgroup"].get(ref)
+
+    def pool_of(self, group: r.GroupRow) -> Pool:
+        """The group's explicit members, with priority, weight, position and daily limit of the member; and what it selects.
+
+        An explicit member is in the pool whether the group's filters let it in or not.
+        """
+        return self._grouping.pool_of(group, self.version + self._all.selections.turnovers)
+
+    def pool(self, candidates: Iterable[Candidate]) -> Pool:
+        """A pool of candidates of this table, without any group."""
+        return Pool.of(candidates, self._all)
+
+    def tagged(self, tags: frozenset[str]) -> Pool:
+        """Every offering that has all of the tags; `free`: it costs nothing now."""
+        return Pool({}, self._all.selections.of_tags(tags), self._all)
+
+    def rule_for(self, name: str) -> Strategy | None:
+        """The strategy of the rule that fits a requested name best: the name itself, else the longest beginning."""
+        return self._rules.strategy_for(name)
+
+    def strategy_of_group(self, group: r.GroupRow) -> Strategy | None:
+        """The group's own layers or preset; None where it has neither."""
+        return self._group_strategies.get(group.ref)
+
+    def policy_of(self, group: r.GroupRow, at_ms: int) -> tuple[Strategy | None, r.GroupRow | None]:
+        """What the group's time policy of that moment says: another strategy, another group whose members stand in."""
+        strategy, members_of = self._policies.get(group.ref, NO_POLICIES).at(at_ms)
+        return strategy, self.group(members_of)
 
     def of_provider(self, provider: str, model: str) -> list[Candidate]:
         """What the provider's channels offer under a name, an alias or the provider's own model name."""
-        ref = self.provider_names.get(provider)
-        if ref is None:
-            return []
-        channels = self.rows["channels.channel"]
-        return [c for c in self._named(model) if channels[c.channel.ref].provider == ref]
-
-    def _named(self, model: str) -> list[Candidate]:
-        """What is offered under a name or alias; on a channel that has no such name, under the provider's own name."""
-        found = list(self.names.get(model, {}).values())
-        named = {candidate.channel.ref for candidate in found}
-        own = self.names.get(OWN_NAME + model, {}).values()
-        return found + [candidate for candidate in own if candidate.channel.ref not in named]
-
-    def _resolve_members(self, group: r.GroupRow) -> Iterable[Candidate]:
-        members = [self.rows["routing.groupmember"][ref] for ref in self._children[MEMBERS, group.ref]]
-        channels, seen = self.rows["channels.channel"], set()
-        for member in sorted(members, key=lambda m: (m.position, m.ref)):
-            channel, provider = member.channel, member.provider
-            if member.waiting_for:
-                provider = self.provider_names.get(member.waiting_for)
-                channel = None if provider is not None else self.channel_names.get(member.waiting_for)
-            if not member.is_active or (channel is None and provider is None):
-                continue
-            for candidate in self._named(member.model):
-                at = candidate.channel.ref
-                fits = at == channel if channel is not None else channels[at].provider == provider
-                if fits and candidate.ref not in seen:
-                    seen.add(candidate.ref)
-                    yield replace(candidate, priority=member.priority, weight=member.weight)
+        return self._all.of_provider(provider, model)
 
     # --- changing
 
     def put(self, label: str, ref: int, row: Any) -> None:
         """Add, change or (None) delete one row and rebuild what depends on it."""
         old = self.rows[label].pop(ref, None)
-        touched = self._offerings_of(label, old) | self._offerings_of(label, row)
+        touched = self._touched_by(label, old)
         if old is not None:
             self._unlink(label, old)
         if row is not None:
             self.rows[label][ref] = row
             self._link(label, row)
-        for offering in touched | self._offerings_of(label, row):
-            self._rebuild(offering)
-        if label not in _APART:
+        touched |= self._touched_by(label, row)
+        self._withdraw()
+        self._touch(touched, self._clock_ms(), is_whole=label not in _OF_CHANNEL)
+        if label not in _APART or touched:
             self.version += 1
+        self._grouping.note(label, ref, old, row)
+        if label == "routing.modelgroup":
+            self._all.selections.put_group(ref, row)
 
     def put_many(self, items: Sequence[tuple[str, int, Any]]) -> None:
         """put() for each, in order."""
         for label, ref, row in items:
             self.put(label, ref, row)
 
+    def prepare(self, default: Strategy) -> None:
+        """Work out the orders that requests will ask for; before an event loop runs at once, else in the background."""
+        wanted = [default, self.rule_for("")]
+        for group in self.rows["routing.modelgroup"].values():
+            pool = self.pool_of(group)
+            if pool.is_large:
+                pool.prepare(self.strategy_of_group(group) or self.rule_for(group.name) or default)
+        for strategy in wanted:
+            if strategy is not None:
+                self._all.orders.of(strategy)
+
+    def refresh_prices(self, at_ms: int) -> None:
+        """Bring those prices up to date that have ended by now: a window, a dated price, an exchange rate."""
+        if at_ms >= self._price_ends.next_ms and not self._refreshing_ms:
+            self._refresh_some(at_ms, AT_ONCE)
+            if at_ms >= self._price_ends.next_ms:
+                self._refreshing_ms = at_ms
+                self._backlog.add(self._refresh_more, is_urgent=True)
+
+    def _refresh_some(self, at_ms: int, at_most: int) -> None:
+        for ref in self._price_ends.pop_due(at_ms, at_most):
+            self._rebuild(ref, at_ms)
+        self.version += 1
+
+    def _refresh_more(self) -> bool:
+        self._refresh_some(self._refreshing_ms, STEP)
+        if self._refreshing_ms < self._price_ends.next_ms:
+            self._refreshing_ms = 0
+        return self._refreshing_ms != 0
+
+    def _touch(self, refs: set[int], at_ms: int, *, is_whole: bool) -> None:
+        if len(refs) <= AT_ONCE:
+            for ref in refs:
+                self._rebuild(ref, at_ms)
+            if not self._stale:
+                self._outdated.clear()
+            return
+        self._stale = self._stale | dict.fromkeys(refs, True) if is_whole else dict.fromkeys(refs, False) | self._stale
+        self._backlog.add(self._rebuild_some, is_urgent=True)
+
+    def _rebuild_some(self) -> bool:
+        for _ in range(min(STEP, len(self._stale))):
+            ref, is_whole = self._stale.popitem()
+            known = self.candidates.get(ref)
+            channel = self._channel(known.channel.ref) if known is not None and not is_whole else None
+            if known is None or channel is None:
+                self._rebuild(ref, self._clock_ms())
+            else:
+                self._all.put(ref, replace(known, channel=channel, priority=channel.priority, weight=channel.weight))
+        self.version += 1
+        if not self._stale:
+            self._outdated.clear()
+        return bool(self._stale)
+
+    def _withdraw(self) -> None:
+        """Switch off what is held of channels that may serve no longer, or no longer the same tenants."""
+        for ref in self._turned:
+            channel = self.rows["channels.channel"].get(ref)
+            provider = self.rows["providers.provider"].get(channel.provider) if channel else None
+            keys = self._family("channels.channelkey", KEYS, ref)
+            for record in self._outdated.get(ref, ()):
+                if not may_serve_on(record, channel, provider, keys):
+                    record.withdraw()
+        self._turned.clear()
+
     def _link(self, label: str, row: Any) -> None:
-        for parent in _PARENTS.get(label, lambda row: ())(row):
-            self._children[parent].add(row.ref)
+        self._relations.link(label, row)
         match label:
             case "accounts.routerkey":
                 self.keys_by_digest[row.digest] = row
             case "routing.modelgroup":
                 self.groups_by_name[row.name] = row
+                self._group_strategies[row.ref] = strategy_of(row.strategy, row.layers)
+            case "routing.timepolicy":
+                self._policies[row.group] = Policies(self._family(label, POLICIES, row.group))
+            case "routing.strategyrule":
+                self._rules.put(row)
             case "providers.provider":
                 self.provider_names[row.name] = row.ref
             case "channels.channel":
@@ -142,13 +223,17 @@ class RoutingTable:
                 self._exchange[row.currency] = (*self._exchange.get(row.currency, ()), row)
 
     def _unlink(self, label: str, row: Any) -> None:
-        for parent in _PARENTS.get(label, lambda row: ())(row):
-            self._children[parent].discard(row.ref)
+        self._relations.unlink(label, row)
         match label:
             case "accounts.routerkey":
                 _forget(self.keys_by_digest, row.digest, row)
             case "routing.modelgroup":
                 _forget(self.groups_by_name, row.name, row)
+                self._group_strategies.pop(row.ref, None)
+            case "routing.timepolicy":
+                self._policies[row.group] = Policies(self._family(label, POLICIES, row.group))
+            case "routing.strategyrule":
+                self._rules.remove(row)
             case "providers.provider":
                 _forget(self.provider_names, row.name, row.ref)
             case "channels.channel":
@@ -156,50 +241,42 @@ class RoutingTable:
             case "providers.exchangerate":
                 self._exchange[row.currency] = tuple(x for x in self._exchange[row.currency] if x is not row)
 
-    def _offerings_of(self, label: str, row: Any) -> set[int]:
-        """The offerings whose candidate is made from this row; channels to be joined anew are forgotten."""
+    def _touched_by(self, label: str, row: Any) -> set[int]:
+        """The offerings whose candidate is made from this row; channels are to be joined anew."""
         if row is None:
             return set()
-        channels: set[int] = set()
-        match label:
-            case "channels.offering":
-                return {row.ref}
-            case "channels.offeringprice":
-                return {row.parent}
-            case "providers.providermodel":
-                return set(self._children[OFFERINGS_OF_MODEL, row.ref])
-            case "providers.modelprice":
-                return set(self._children[OFFERINGS_OF_MODEL, row.parent])
-            case "channels.channel":
-                channels = {row.ref}
-            case "channels.channelkey":
-                channels = {row.channel}
-            case "providers.provider":
-                channels = set(self._children[CHANNELS_OF_PROVIDER, row.ref])
-        for channel in channels:
-            self._channels.pop(channel, None)
-        return {offering for channel in channels for offering in self._children[OFFERINGS, channel]}
+        for channel in self._relations.channels_of(label, row):
+            self._turned.add(channel)
+            if channel in self._channels:
+                self._outdated[channel].append(self._channels.pop(channel))
+        if label == "providers.exchangerate":
+            return set(self._all.priced_in(row.currency))
+        return set(self._relations.offerings_of(label, row))
 
-    def _rebuild(self, ref: int) -> None:
-        old = self.candidates.pop(ref, None)
-        for name in old.names if old else ():
-            named = self.names[name]
-            named.pop(ref, None)
-            if not named:
-                del self.names[name]
+    def _rebuild(self, ref: int, at_ms: int) -> None:
+        candidate, until_ms = self._join(ref, at_ms)
+        self._price_ends.put(ref, until_ms)
+        self._all.put(ref, candidate)
+
+    def _join(self, ref: int, at_ms: int) -> tuple[Candidate | None, int]:
+        """The candidate as its rows say, and until when its price is what it is now; None while one of them is missing."""
         offering = self.rows["channels.offering"].get(ref)
         if offering is None:
-            return
+            return None, FOREVER_MS
         channel = self._channel(offering.channel)
         model = self.rows["providers.providermodel"].get(offering.model)
         if channel is None or model is None:
-            return  # a row of a transaction whose other rows are still to come
+            return None, FOREVER_MS  # rows of a transaction whose others are still to come
         own = self._family("channels.offeringprice", OWN_PRICES, ref)
         listed = self._family("providers.modelprice", LIST_PRICES, model.ref)
-        candidate = join_candidate(offering, channel, model, own, listed)
-        self.candidates[ref] = candidate
-        for name in candidate.names:
-            self.names[name][ref] = candidate
+        price, until_ms = price_facts(
+            [row.rates for row in own],
+            [row.rates for row in listed],
+            is_free=model.is_free,
+            at_ms=at_ms,
+            exchange=lambda currency, at: exchange_at(self._exchange.get(currency, ()), at),
+        )
+        return join_candidate(offering, channel, model, own, listed, price), until_ms
 
     def _channel(self, ref: int) -> ChannelRecord | None:
         known = self._channels.get(ref)
@@ -214,7 +291,7 @@ class RoutingTable:
 
     def _family(self, label: str, which: str, parent: int) -> list[Any]:
         rows = self.rows[label]
-        return [rows[ref] for ref in sorted(self._children[which, parent])]
+        return [rows[ref] for ref in sorted(self._relations.of(which, parent))]
 
 
 def _forget(index: dict[str, Any], name: str, entry: Any) -> None:

@@ -5,11 +5,13 @@ from django.urls import URLPattern, URLResolver, path
 from routing.endpoints.chat import ChatCompletionsView
 from routing.endpoints.health import health, ready
 from routing.endpoints.models import ModelsView, ModelView
+from routing.endpoints.route import RouteView
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("health", health, name="health"),
     path("health/ready", ready, name="ready"),
     path("v1/chat/completions", ChatCompletionsView.as_view(), name="chat-completions"),
+    path("v1/route", RouteView.as_view(), name="route"),
     path("v1/models", ModelsView.as_view(), name="models"),
     path("v1/models/<path:model_id>", ModelView.as_view(), name="model"),
 ]

@@ -9,6 +9,7 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponseBase
+from django.urls import URLPattern, URLResolver
 from django.utils.translation import gettext_lazy as _
 from unfold.forms import AuthenticationForm
 from unfold.sites import UnfoldAdminSite
@@ -42,6 +43,13 @@ class SmartRouterAdminSite(UnfoldAdminSite):
 
     def has_permission(self, request: HttpRequest) -> bool:
         return may_enter(request.user)
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        # Imported here: the pages need this site, which is being made when this module is read.
+        from smartrouter.admin.why import pages
+
+        urls: list[URLPattern | URLResolver] = super().get_urls()
+        return [*pages(), *urls]
 
     def i18n_javascript(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
         return ScriptCatalog.as_view(packages=["django.contrib.admin"])(request)

@@ -18,6 +18,7 @@ from django.utils.functional import Promise
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
+from routing.strategies import PRESETS
 from smartrouter.lib.counters.url import check_redis_url
 from smartrouter.lib.language import ENGLISH, read_language
 from smartrouter.lib.outbound.address import AddressPolicy
@@ -91,6 +92,13 @@ def one_of(*names: str) -> Callable[[str], str]:
         return text.upper()
 
     return cast
+
+
+def read_strategy(text: str) -> str:
+    """The name of a preset (routing.strategies)."""
+    if text.lower() not in PRESETS:
+        raise ValueError(format_lazy(_("use one of {names}"), names=", ".join(PRESETS)))
+    return text.lower()
 
 
 def read_timezone(text: str) -> str:
@@ -180,6 +188,8 @@ MAX_BUFFERED_MB = read("MAX_BUFFERED_MB", between(1, 65536), 512)
 DRAIN_SECONDS = read("DRAIN_SECONDS", between(0, 600, float), 25.0)
 NOTICE_SECONDS = read("NOTICE_SECONDS", between(0, 300, float), 0.0)
 REQUEST_TIMEOUT_SECONDS = read("REQUEST_TIMEOUT_SECONDS", between(1, 3600, float), 600.0)
+# How candidates are chosen where no group, rule or request says it; the strategy rule for * goes before it.
+LOAD_BALANCING_STRATEGY = read("LOAD_BALANCING_STRATEGY", read_strategy, "auto")
 UPSTREAM_PRIVATE_NETWORKS = read(
     "UPSTREAM_PRIVATE_NETWORKS",
     lambda text: AddressPolicy.parse([part.strip() for part in text.split(",") if part.strip() not in ("", "none")]),

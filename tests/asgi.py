@@ -52,8 +52,9 @@ async def ask(
         (b"content-type", b"application/json"),
         *([(b"x-session-id", session.encode())] if session else []),
     ]
+    path, _mark, query = path.partition("?")
     scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
-             "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "", "headers": headers,
+             "path": path, "raw_path": path.encode(), "query_string": query.encode(), "root_path": "", "headers": headers,
              "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2)}  # fmt: skip
     await application(scope, incoming.get, send)
     return status

@@ -38,6 +38,7 @@ _SHARED = (
     "channel",
     "channel_key",
     "upstream_model",
+    "trace",
 )
 _CLOSED = tuple(name for name in CloseLine.__struct_fields__ if name not in ("attempt_id", "price"))
 

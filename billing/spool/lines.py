@@ -40,6 +40,7 @@ class OpenLine(msgspec.Struct, tag="o1", array_like=True, kw_only=True, frozen=T
     charge_nusd: int | None
     price: Mapping[str, Any] | None = None
     session_id: str | None = None
+    trace: Mapping[str, Any] | None = None
 
 
 class CheckpointLine(msgspec.Struct, tag="p1", array_like=True, kw_only=True, frozen=True, gc=False):

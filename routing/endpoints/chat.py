@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections import ChainMap
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from django.http import HttpResponse
@@ -11,16 +13,20 @@ from rest_framework.request import Request
 
 from billing.attempts import RequestFacts
 from billing.sessions import session_id_of
-from providers.dialects.openai_chat import estimate_prompt_tokens
+from providers.dialects.openai_chat import estimate_prompt_tokens, output_limit
+from routing.asking import Ask
 from routing.call import Answer, Call
+from routing.choosing import Choices
 from routing.endpoints import schema
 from routing.endpoints.base import HotView
-from routing.endpoints.requests import check_chat, check_guarded
+from routing.endpoints.requests import check_chat, check_guarded, names_asked_for, stages_for, wish_of
 from routing.failover import find_answer
+from routing.glance import glance_at
+from routing.needs import needs_of
 from routing.plane import serving_plane
-from routing.rank import rank
+from routing.refusal import check_choices
 from routing.relay import Send, StreamRelay, finish_plain
-from routing.resolve import Caller, resolve
+from routing.resolve import Caller
 from smartrouter.lib.money import usd_of
 
 TEXT_ID_AT_MOST = 128
@@ -90,10 +96,13 @@ def open_call(request: Request) -> Call:
     plane, caller = serving_plane(), request.user
     assert isinstance(caller, Caller)
     body: dict[str, Any] = request.data
-    model = check_chat(body)
-    resolution = resolve(plane.table, model, caller)
-    check_guarded(body, resolution.candidates)
-    exchange, options = exchange_of(request), body.get("stream_options") or {}
+    exchange = exchange_of(request)
+    places = names_asked_for(body, caller.key.default_model)
+    check_chat(body)
+    choices = open_choices(request, places)
+    check_choices(choices)
+    options = body.get("stream_options") or {}
+    group = choices.stages[0].group
     facts = RequestFacts(
         request_id=exchange.request_id,
         endpoint="chat.completions",
@@ -103,9 +112,9 @@ def open_call(request: Request) -> Call:
         tenant_ref=caller.tenant.ref,
         router_key=caller.key.name,
         router_key_ref=caller.key.ref,
-        requested_model=model,
-        group=resolution.group,
-        prompt_tokens=estimate_prompt_tokens(body),
+        requested_model=choices.stages[0].name,
+        group=group.name if group else "",
+        prompt_tokens=choices.ask.prompt_tokens,
         end_user=_text(body.get("user"), END_USER_AT_MOST),
         client_request_id=_text(request.META.get("HTTP_X_REQUEST_ID"), TEXT_ID_AT_MOST),
         session_id=session_id_of(request.META.get("HTTP_X_SESSION_ID")),
@@ -115,11 +124,39 @@ def open_call(request: Request) -> Call:
         caller=caller,
         facts=facts,
         body=body,
-        candidates=rank(resolution.candidates, plane.random),
+        choices=choices,
         began=asyncio.get_running_loop().time(),
         began_exactly=exchange.began_exactly,
         wants_usage=options.get("include_usage") is True,
     )
+
+
+def open_choices(
+    request: Request, places: Mapping[str, str], *, is_dry: bool = False, prompt_tokens: int | None = None
+) -> Choices:
+    """What may serve the request, in order; whether anybody may is not asked yet. Raises RouterError for what is refused.
+
+    places: of names_asked_for; the body was checked. is_dry: takes no turn of Kind.ROTATION, and reads signals uncounted.
+    prompt_tokens: in the place of our estimate.
+    """
+    plane, caller, at_ms = serving_plane(), request.user, exchange_of(request).admitted_ms
+    assert isinstance(caller, Caller)
+    body: dict[str, Any] = request.data
+    override, provider = wish_of(request.META, caller, plane.table)
+    stages = stages_for(plane.table, places, caller, at_ms=at_ms, override=override)
+    check_guarded(body, stages)
+    ask = Ask(
+        needs=needs_of(body),
+        prompt_tokens=estimate_prompt_tokens(body) if prompt_tokens is None else prompt_tokens,
+        output_tokens=output_limit(body),
+        is_streamed=bool(body.get("stream")),
+        at_ms=at_ms,
+        provider=provider,
+        answers=body.get("n") or 1,
+    )
+    turns = ChainMap({}, plane.turns) if is_dry else plane.turns
+    live = glance_at(plane.signals) if is_dry else plane.signals
+    return Choices(stages, caller, ask, live, plane.random, turns)
 
 
 def _text(value: Any, at_most: int) -> str:
@@ -145,8 +182,8 @@ def headers_of(call: Call, answer: Answer) -> list[tuple[bytes, bytes]]:
         (b"x-smartrouter-attempts", b"%d" % call.attempts),
         (b"x-smartrouter-overhead-ms", b"%.2f" % overhead_ms),
     ]
-    if call.facts.group:
-        headers.append((b"x-smartrouter-group", _ascii(call.facts.group)))
+    if answer.account.facts.group:
+        headers.append((b"x-smartrouter-group", _ascii(answer.account.facts.group)))
     if call.caller.tenant.can_see_channels:
         headers.append((b"x-smartrouter-channel", _ascii(channel.name)))
     if call.is_streamed:

@@ -55,7 +55,7 @@ class ClientLeft(Exception):
 
 def body_cap(path: str) -> int:
     """The most bytes that a body to this path may have."""
-    if path == "/v1/chat/completions":
+    if path in ("/v1/chat/completions", "/v1/route"):
         return int((settings.MAX_BODY_MB or CHAT_BODY_MB) * MIB)
     return int(min(settings.MAX_BODY_MB or BODY_MB, BODY_MB) * MIB)
 

@@ -1,59 +1,58 @@
 """Hot path. GET /v1/models and /v1/models/{id}: what this key can use now."""
 
+from dataclasses import replace
+from random import Random
 from typing import Any
 
 from django.http import HttpResponse
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
+from routing.choosing import Choices
 from routing.endpoints import schema
 from routing.endpoints.base import HotView, json_response
-from routing.joining import OWN_NAME
+from routing.endpoints.chat import exchange_of
+from routing.endpoints.listing import MODEL, OURS, Pace, Seen, kind_of, list_models, summary_of
+from routing.glance import glance_at
 from routing.plane import serving_plane
+from routing.refusal import check_choices
 from routing.resolve import Caller, resolve
-from routing.table import RoutingTable
+from smartrouter.lib.errors import RouterError
 
-
-def model_object(name: str, owner: str) -> dict[str, Any]:
-    """A model as the OpenAI dialect describes one."""
-    return {"id": name, "object": "model", "created": 0, "owned_by": owner}
-
-
-def list_models(table: RoutingTable, caller: Caller) -> list[dict[str, Any]]:
-    """Groups, then offered names, each with a usable channel and allowed for this key."""
-    found, served = [], set()
-    for name, group in sorted(table.groups_by_name.items()):
-        if group.is_active:
-            served.add(name)
-        is_served = group.is_active and any(c.is_usable and caller.may_use(c) for c in table.members_of(group))
-        if is_served and caller.key.may_ask_for(name):
-            found.append(model_object(name, "smartrouter"))
-    for name in sorted(table.names):
-        if name.startswith(OWN_NAME) or name in served or not caller.key.may_ask_for(name):
-            continue
-        owners = sorted({c.channel.provider for c in table.names[name].values() if c.is_usable and caller.may_use(c)})
-        if owners:
-            found.append(model_object(name, owners[0]))
-    return found
+_FLAGS = {"": False, "false": False, "0": False, "true": True, "1": True}
 
 
 class ModelsView(HotView):
-    """The models and model groups that this key can use now."""
+    """The models and model groups that this key can use now; with ?tags=true also the tags."""
 
     @extend_schema(**schema.MODELS)
     async def get(self, request: Request) -> HttpResponse:
-        caller = request.user
+        caller, flag = request.user, request.query_params.get("tags", "").lower()
         assert isinstance(caller, Caller)
-        return json_response({"object": "list", "data": list_models(serving_plane().table, caller)})
+        if flag not in _FLAGS:
+            raise RouterError(400, "invalid_request", _("“tags” is true or false."), param="tags")
+        at_ms = exchange_of(request).admitted_ms
+        body = await list_models(serving_plane(), caller, at_ms, has_tags=_FLAGS[flag])
+        return HttpResponse(body, content_type="application/json")
 
 
 class ModelView(HotView):
-    """One model or model group."""
+    """One model, model group or tag query."""
 
     @extend_schema(**schema.MODEL)
     async def get(self, request: Request, model_id: str) -> HttpResponse:
-        caller = request.user
+        plane, caller, at_ms = serving_plane(), request.user, exchange_of(request).admitted_ms
         assert isinstance(caller, Caller)
-        found = resolve(serving_plane().table, model_id, caller)
-        owner = "smartrouter" if found.group else found.candidates[0].channel.provider
-        return json_response(model_object(model_id, owner))
+        return json_response(await look_up(Seen(plane.table, caller, plane.signals, at_ms), model_id, plane.random))
+
+
+async def look_up(seen: Seen, name: str, random: Random) -> dict[str, Any]:
+    """The model object of a name. Raises RouterError as a request for the name would, but no signal counts it as one."""
+    seen = replace(seen, live=glance_at(seen.live))
+    stages = resolve(seen.table, (name,), seen.caller, at_ms=seen.at_ms)
+    check_choices(Choices(stages, seen.caller, seen.gate().ask, seen.live, random, turns={}))
+    summary, kind = await summary_of(seen, stages, Pace()), kind_of(stages)
+    group = stages[0].group
+    owner, created_s = ("" if kind == MODEL else OURS), (group.created_s if group else 0)
+    return summary.entry(name, kind, owner, created_s=created_s)

@@ -6,6 +6,10 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_serializer
 from rest_framework import serializers
 
+from providers.capabilities import CAPABILITIES
+from routing.resolve import NAMES_AT_MOST
+from routing.strategies import PRESETS
+
 
 class RouterKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # the base registers by name
     """How a caller says who it is."""
@@ -34,14 +38,14 @@ ERROR = inline_serializer(
 )
 
 
-def _error(description: str) -> OpenApiResponse:
+def error(description: str) -> OpenApiResponse:
     return OpenApiResponse(ERROR, description=description)
 
 
-_CALLER_ERRORS = {
-    401: _error("invalid_api_key: the router key is missing, unknown, revoked or expired."),
-    403: _error("model_not_allowed: this key may not ask for this model."),
-    404: _error("model_not_found: the name means nothing to this tenant."),
+CALLER_ERRORS = {
+    401: error("invalid_api_key: the router key is missing, unknown, revoked or expired."),
+    403: error("model_not_allowed: this key may not ask for this model."),
+    404: error("model_not_found: the name means nothing to this tenant."),
 }
 
 MODEL_OBJECT = inline_serializer(
@@ -50,9 +54,42 @@ MODEL_OBJECT = inline_serializer(
         "id": serializers.CharField(),
         "object": serializers.CharField(default="model"),
         "created": serializers.IntegerField(),
-        "owned_by": serializers.CharField(help_text="A provider; smartrouter for a model group."),
+        "owned_by": serializers.CharField(help_text="A provider; smartrouter for a model group and for a tag."),
+        "type": serializers.ChoiceField(["group", "model", "tag"]),
+        "context_length": serializers.IntegerField(
+            allow_null=True,
+            help_text="The longest context behind the name, in tokens: requests go where they fit. Null: none known.",
+        ),
+        "context_length_min": serializers.IntegerField(allow_null=True, help_text="The shortest known one."),
+        "capabilities": serializers.ListField(
+            child=serializers.ChoiceField(CAPABILITIES),
+            allow_null=True,
+            help_text="What some channel behind the name is known to do; what needs it goes there. Null: nothing known.",
+        ),
+        "pricing": inline_serializer(
+            "Pricing",
+            {
+                "currency": serializers.CharField(default="USD"),
+                "input": serializers.CharField(
+                    help_text="For a million tokens, of the cheapest channel, as a decimal."
+                ),
+                "input_max": serializers.CharField(help_text="Of the dearest one, in its dearest tier."),
+                "output": serializers.CharField(),
+                "output_max": serializers.CharField(),
+                "request": serializers.CharField(
+                    required=False, help_text="For each request, where there is such a price."
+                ),
+                "request_max": serializers.CharField(required=False),
+            },
+            allow_null=True,
+            help_text="What you are charged now. Null: no price known.",
+        ),
+        "parameters": serializers.IntegerField(
+            required=False, help_text="The size of the largest model behind the name, where its name tells."
+        ),
     },
 )
+
 
 _MESSAGE = inline_serializer(
     "Message",
@@ -62,24 +99,35 @@ _MESSAGE = inline_serializer(
     },
 )
 
-CHAT_REQUEST = inline_serializer(
-    "ChatCompletionRequest",
-    {
-        "model": serializers.CharField(
-            help_text="A model group (auto:fast), an offered model or alias, or provider/model."
-        ),
-        "messages": serializers.ListField(child=_MESSAGE),
-        "stream": serializers.BooleanField(required=False),
-        "stream_options": serializers.DictField(required=False, help_text='{"include_usage": true} for a usage chunk.'),
-        "max_tokens": serializers.IntegerField(required=False, min_value=1),
-        "max_completion_tokens": serializers.IntegerField(required=False, min_value=1),
-        "n": serializers.IntegerField(required=False, min_value=1),
-        "temperature": serializers.FloatField(required=False),
-        "tools": serializers.ListField(child=serializers.DictField(), required=False),
-        "response_format": serializers.DictField(required=False),
-        "user": serializers.CharField(required=False, help_text="Kept as the end user in usage records."),
-    },
-)
+
+def messages_field(*, required: bool = True) -> serializers.ListField:
+    """The messages of a chat; each schema needs a field of its own."""
+    return serializers.ListField(child=type(_MESSAGE)(), required=required)
+
+
+CHAT_FIELDS: dict[str, Any] = {
+    "model": serializers.CharField(
+        required=False,
+        help_text="A model group (auto:fast), a tag query (tag:qwen,free), an offered model or alias, or provider/model. "
+        "Left out or empty: the key's default model, if it has one.",
+    ),
+    "models": serializers.ListField(
+        child=serializers.CharField(max_length=200),
+        required=False,
+        max_length=NAMES_AT_MOST,
+        help_text="More names, tried in this order after `model` when nobody behind the ones before has answered.",
+    ),
+    "stream": serializers.BooleanField(required=False),
+    "stream_options": serializers.DictField(required=False, help_text='{"include_usage": true} for a usage chunk.'),
+    "max_tokens": serializers.IntegerField(required=False, min_value=1),
+    "max_completion_tokens": serializers.IntegerField(required=False, min_value=1),
+    "n": serializers.IntegerField(required=False, min_value=1),
+    "temperature": serializers.FloatField(required=False),
+    "tools": serializers.ListField(child=serializers.DictField(), required=False),
+    "response_format": serializers.DictField(required=False),
+    "user": serializers.CharField(required=False, help_text="Kept as the end user in usage records."),
+}
+CHAT_REQUEST = inline_serializer("ChatCompletionRequest", {**CHAT_FIELDS, "messages": messages_field()})
 
 CHAT_RESPONSE = inline_serializer(
     "ChatCompletion",
@@ -125,6 +173,22 @@ _SESSION_HEADERS = [
     ),
 ]
 
+WISHES = [
+    OpenApiParameter(
+        "x-smartrouter-strategy",
+        str,
+        OpenApiParameter.HEADER,
+        enum=list(PRESETS),
+        description="Puts the candidates in order by this strategy. Only for keys that may choose it.",
+    ),
+    OpenApiParameter(
+        "x-smartrouter-provider",
+        str,
+        OpenApiParameter.HEADER,
+        description="Only channels of this provider take part. Only for keys that may choose it.",
+    ),
+]
+
 CHAT: dict[str, Any] = {
     "operation_id": "create_chat_completion",
     "summary": "Chat completions, streamed or not",
@@ -132,33 +196,48 @@ CHAT: dict[str, Any] = {
         "The OpenAI chat completions format. Unknown fields are passed to the upstream unchanged. With `stream`, the answer "
         "is text/event-stream; a failure after the first content is an error event without [DONE]."
     ),
-    "parameters": _SESSION_HEADERS,
+    "parameters": [*_SESSION_HEADERS, *WISHES],
     "request": CHAT_REQUEST,
     "responses": {
         200: CHAT_RESPONSE,
-        400: _error("invalid_request, invalid_json, context_length_exceeded, content_filter: `param` names the field."),
-        **_CALLER_ERRORS,
-        408: _error("request_timeout: the body did not arrive in time."),
-        413: _error("request_too_large."),
-        415: _error("unsupported_encoding: the body is compressed."),
-        502: _error("upstream_error: every channel that was tried failed."),
-        503: _error("no_available_channel, usage_unavailable, overloaded, starting, shutting_down."),
-        504: _error("upstream_timeout."),
+        400: error(
+            "invalid_request, invalid_json, invalid_tag, context_length_exceeded, capability_not_supported (no model behind "
+            "the name can do what the request needs), content_filter: `param` names the field."
+        ),
+        **CALLER_ERRORS,
+        403: error(
+            "model_not_allowed: this key may not use this model. strategy_not_allowed: nor choose a strategy or provider."
+        ),
+        408: error("request_timeout: the body did not arrive in time."),
+        413: error("request_too_large."),
+        415: error("unsupported_encoding: the body is compressed."),
+        502: error("upstream_error: every channel that was tried failed."),
+        503: error("no_available_channel, usage_unavailable, overloaded, starting, shutting_down."),
+        504: error("upstream_timeout."),
     },
 }
 MODELS: dict[str, Any] = {
     "operation_id": "list_models",
     "summary": "The models and model groups that this key can use now",
+    "description": (
+        "Model groups first, then models, each with a channel that can serve it now. Names that only an allow list spells "
+        "out (provider/model, tag queries) are there for the keys that have it. A changed configuration shows at once, a "
+        "very large change and a daily limit that is used up within ten seconds."
+    ),
+    "parameters": [
+        OpenApiParameter("tags", bool, OpenApiParameter.QUERY, description="Lists each tag as well, as `tag:qwen`."),
+    ],
     "responses": {
         200: inline_serializer(
             "ModelList",
             {"object": serializers.CharField(default="list"), "data": serializers.ListField(child=MODEL_OBJECT)},
         ),
-        401: _CALLER_ERRORS[401],
+        400: error("invalid_request: `tags` is neither true nor false."),
+        401: CALLER_ERRORS[401],
     },
 }
 MODEL: dict[str, Any] = {
     "operation_id": "retrieve_model",
-    "summary": "One model or model group",
-    "responses": {200: MODEL_OBJECT, **_CALLER_ERRORS, 503: _error("no_available_channel: it has no usable channel.")},
+    "summary": "One model, model group or tag query",
+    "responses": {200: MODEL_OBJECT, **CALLER_ERRORS, 503: error("no_available_channel: it has no usable channel.")},
 }

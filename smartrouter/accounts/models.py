@@ -131,6 +131,28 @@ class RouterKey(TrackedModel):
         validators=[validate_model_patterns],
         help_text=_("Names that this key may ask for, such as auto:* or openai/gpt-4o-mini. Empty: all."),
     )
+    denied_models = models.JSONField(
+        _("denied models"),
+        default=list,
+        db_default=[],
+        blank=True,
+        validators=[validate_model_patterns],
+        help_text=_("Models that never serve this key, whatever name it asks for, such as gpt-4* or openai/*."),
+    )
+    default_model = models.CharField(
+        _("default model"),
+        max_length=200,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("What a request without a model gets."),
+    )
+    can_choose_strategy = models.BooleanField(
+        _("may choose the strategy"),
+        default=False,
+        db_default=False,
+        help_text=_("Whether requests may choose how their channel is chosen (header x-smartrouter-strategy)."),
+    )
     is_active = models.BooleanField(_("active"), default=True)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), default=now, editable=False)

@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.db.models import Case, F, QuerySet, Value, When
+from django.db.models import Case, F, Field, QuerySet, Value, When
 from django.db.models.functions import Concat
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -21,9 +21,9 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from smartrouter.accounts.keys import digest_of, hint_of, mint_key
 from smartrouter.accounts.models import Membership, RouterKey, Tenant, User
-from smartrouter.admin.base import SwitchActions, count_of
-from smartrouter.admin.fields import NamesField, text_of
-from smartrouter.admin.labels import hint, label, link_to
+from smartrouter.admin.base import SwitchActions, ZonedAdmin, count_of
+from smartrouter.admin.fields import NamesField, ZoneInput, text_of
+from smartrouter.admin.labels import hint, label, link_to, stack
 from smartrouter.lib.sealing import Secret
 
 
@@ -85,7 +85,7 @@ def show_state(key: RouterKey) -> SafeString:
 
 
 @admin.register(Tenant)
-class TenantAdmin(SwitchActions):
+class TenantAdmin(ZonedAdmin, SwitchActions):
     list_display = ["tree_name", "display_name", "kind", "parent", "keys_count", "is_active"]
     list_filter = [
         ("kind", ChoicesDropdownFilter),
@@ -100,6 +100,11 @@ class TenantAdmin(SwitchActions):
         (gettext_lazy("Settings"), {"fields": ["timezone", "can_see_channels"]}),
     ]
     inlines = [MembershipInline, RouterKeyInline]
+
+    def formfield_for_dbfield(self, db_field: Field, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "timezone":
+            kwargs["widget"] = ZoneInput
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         rows: QuerySet = super().get_queryset(request).annotate(keys_n=count_of(RouterKey, "tenant"))
@@ -122,10 +127,17 @@ class TenantAdmin(SwitchActions):
         return int(tenant.keys_n)
 
 
+def _few(names: list[str]) -> str:
+    """The first names, and how many more there are."""
+    more = _(" and %d more") % (len(names) - 3) if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
 class RouterKeyForm(forms.ModelForm):
     """A router key; the key itself is minted when the row is added."""
 
     allowed_models = NamesField(required=False, **text_of(RouterKey, "allowed_models"))
+    denied_models = NamesField(required=False, **text_of(RouterKey, "denied_models"))
 
     class Meta:
         model = RouterKey
@@ -142,13 +154,34 @@ class RouterKeyAdmin(ModelAdmin):
     autocomplete_fields = ["tenant", "owner"]
     fieldsets = [
         (None, {"fields": ["tenant", "name", "hint", "owner", "is_active"]}),
-        (gettext_lazy("What it may do"), {"fields": ["allowed_models", "expires_at", "created_at"]}),
+        (
+            gettext_lazy("What it may do"),
+            {
+                "fields": [
+                    "allowed_models",
+                    "denied_models",
+                    "default_model",
+                    "can_choose_strategy",
+                    "expires_at",
+                    "created_at",
+                ]
+            },
+        ),
     ]
     add_fieldsets = [
         (
             None,
             {
-                "fields": ["tenant", "name", "owner", "allowed_models", "expires_at"],
+                "fields": [
+                    "tenant",
+                    "name",
+                    "owner",
+                    "allowed_models",
+                    "denied_models",
+                    "default_model",
+                    "can_choose_strategy",
+                    "expires_at",
+                ],
                 "description": gettext_lazy("The key is made when you save, and shown once, on the next page."),
             },
         )
@@ -185,11 +218,10 @@ class RouterKeyAdmin(ModelAdmin):
 
     @admin.display(description=gettext_lazy("allowed models"))
     def shown_models(self, key: RouterKey) -> SafeString | str:
-        names = key.allowed_models
-        if not names:
-            return _("all")
-        more = _(" and %d more") % (len(names) - 3) if len(names) > 3 else ""
-        return hint(", ".join(names[:3]) + more, ", ".join(names))
+        allowed = hint(_few(key.allowed_models) or _("all"), ", ".join(key.allowed_models))
+        if not key.denied_models:
+            return allowed
+        return stack(allowed, hint(_("not: %s") % _few(key.denied_models), ", ".join(key.denied_models)))
 
     @admin.display(description=gettext_lazy("state"))
     def state(self, key: RouterKey) -> SafeString:

@@ -1,6 +1,7 @@
 """Worker side. What several admin pages share: switching rows on and off, counting children, prices."""
 
 from typing import Any
+from zoneinfo import available_timezones
 
 from django.contrib import admin, messages
 from django.db import models
@@ -15,7 +16,7 @@ from django.utils.translation import ngettext
 from unfold.admin import ModelAdmin, StackedInline
 from unfold.forms import PaginationInlineFormSet
 
-from providers.models import validate_tiers, validate_windows
+from providers.validators import validate_tiers, validate_windows
 from smartrouter.admin.fields import JsonField, PriceField
 from smartrouter.lib.money import show_number
 
@@ -46,6 +47,17 @@ class SwitchActions(ModelAdmin):
             else ngettext("%(count)d row was disabled.", "%(count)d rows were disabled.", len(rows))
         )
         self.message_user(request, message % {"count": len(rows)}, messages.SUCCESS)
+
+
+class ZonedAdmin(ModelAdmin):
+    """A page with a field for a time zone, which the browser completes (fields.ZoneInput)."""
+
+    change_form_before_template = "admin/time_zones.html"
+
+    @property
+    def time_zones(self) -> list[str]:
+        """The names of all places, and UTC."""
+        return ["UTC", *sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/"))]
 
 
 def count_of(model: type[models.Model], key: str) -> Coalesce:

@@ -31,6 +31,7 @@ from smartrouter.admin.usage import (
     show_time,
     show_tokens,
 )
+from smartrouter.admin.usage_trace import show_chosen
 
 
 class ReadOnlyAdmin(ModelAdmin):
@@ -181,7 +182,8 @@ class UsageRecordAdmin(ReadOnlyAdmin):
             }
             for attempt in attempts
         ]  # fmt: skip
-        context = {**(extra_context or {}), "attempts": table, "title": _("Usage record")}
+        chosen = show_chosen(record) if record else None
+        context = {**(extra_context or {}), "attempts": table, "chosen": chosen, "title": _("Usage record")}
         page: HttpResponse = super().change_view(request, object_id, form_url, context)
         return page
 

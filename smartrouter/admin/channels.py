@@ -15,8 +15,8 @@ from unfold.widgets import UnfoldBooleanSwitchWidget
 
 from channels.copies import copy_channel
 from channels.models import Channel, Offering, validate_headers, validate_params, validate_proxy_url
-from smartrouter.admin.base import SwitchActions, count_of
-from smartrouter.admin.fields import JsonField, SecretField, SecretTextarea, read_headers, text_of
+from smartrouter.admin.base import SwitchActions, ZonedAdmin, count_of
+from smartrouter.admin.fields import JsonField, SecretField, SecretTextarea, ZoneInput, read_headers, text_of
 from smartrouter.admin.keys import (
     ChannelKeyInline,
     apply_secret,
@@ -50,6 +50,7 @@ class ChannelForm(forms.ModelForm):
     class Meta:
         model = Channel
         exclude: list[str] = []
+        widgets = {"timezone": ZoneInput}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -88,7 +89,7 @@ class ChannelForm(forms.ModelForm):
 
 
 @admin.register(Channel)
-class ChannelAdmin(SwitchActions):
+class ChannelAdmin(ZonedAdmin, SwitchActions):
     list_display = [
         "name", "provider", "shown_owner", "shown_keys", "offerings_count", "priority", "weight", "is_active"
     ]  # fmt: skip
@@ -102,6 +103,7 @@ class ChannelAdmin(SwitchActions):
     autocomplete_fields = ["provider", "owner"]
     fieldsets = [
         (None, {"fields": ["name", "provider", "owner", "base_url", "priority", "weight", "is_active"]}),
+        (gettext_lazy("Place and time"), {"fields": ["region", "timezone"]}),
         (
             gettext_lazy("Outbound proxy and extra headers"),
             {"classes": ["collapse"], "fields": ["new_proxy", "clear_proxy", "new_headers", "clear_headers"]},

@@ -8,6 +8,9 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Model
+from django.template.loader import render_to_string
+from django.utils.dates import WEEKDAYS_ABBR
+from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
@@ -16,6 +19,7 @@ from unfold.widgets import (
     UnfoldAdminExpandableTextareaWidget,
     UnfoldAdminPasswordWidget,
     UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
 )
 
 from smartrouter.lib.money import show_number
@@ -61,6 +65,62 @@ class ChoicesField(forms.MultipleChoiceField):
         """Offer also what is stored already."""
         known = {str(value): label for value, label in self.widget.choices}
         self.choices = [*known.items(), *((value, value) for value in stored if value not in known)]
+
+
+class TagsField(NamesField):
+    """A list of tags: names in lower case."""
+
+    def to_python(self, value: Any) -> Any:
+        return list(dict.fromkeys(str(name).lower() for name in super().to_python(value)))
+
+
+class KnownField(ChoicesField):
+    """What of a fixed set is there: None while nothing is ticked, for nothing is known; an empty list for “none of these”."""
+
+    NONE = "-"
+
+    def __init__(self, *args: Any, choices: Iterable[Any], **kwargs: Any) -> None:
+        none = (self.NONE, _("None of these"))
+        super().__init__(*args, choices=[*choices, none], required=False, **kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        return [self.NONE] if value == [] else value
+
+    def clean(self, value: Any) -> Any:
+        """The names, an empty list, or None."""
+        found = super().clean(value)
+        if self.NONE in found and len(found) > 1:
+            raise ValidationError(_("“None of these” stands alone: untick it, or all others."), code="none")
+        return [] if found == [self.NONE] else found or None
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return set(data or []) != set(self.prepare_value(initial) or [])
+
+
+class ZoneInput(UnfoldAdminTextInputWidget):
+    """A time zone, completed by the browser from the page's list of them (templates/admin/time_zones.html)."""
+
+    def __init__(self, attrs: dict[str, Any] | None = None) -> None:
+        super().__init__({**(attrs or {}), "list": "time-zones", "autocomplete": "off", "spellcheck": "false"})
+
+
+class CheckboxRow(UnfoldAdminCheckboxSelectMultipleWidget):
+    """Checkboxes side by side, as many as fit."""
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        return render_to_string("admin/checkbox_row.html", self.get_context(name, value, attrs))
+
+
+class DaysField(forms.TypedMultipleChoiceField):
+    """Weekdays as checkboxes, Monday 0 to Sunday 6."""
+
+    widget = CheckboxRow
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(coerce=int, choices=list(WEEKDAYS_ABBR.items()), **kwargs)
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return {str(day) for day in initial or []} != {str(day) for day in data or []}
 
 
 class JsonField(forms.JSONField):

@@ -12,8 +12,10 @@ from django.utils.translation import gettext as _
 from billing.models import UsageHour, UsageRecord
 from channels.models import Channel, Offering
 from providers.models import Provider, ProviderModel
+from routing.defaults import default_rule
 from smartrouter.accounts.models import RouterKey, Tenant
 from smartrouter.admin.labels import link_to, money, nowrap
+from smartrouter.admin.layers import say_default
 from smartrouter.admin.usage import show_route, show_seconds, show_status, show_time, show_tokens
 from smartrouter.lib.money import show_usd
 
@@ -29,6 +31,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         latest=_table([record for record in latest if record.is_billable][:_ROWS_SHOWN]),
         steps=[] if latest else _steps(),
         usage_url=reverse("admin:billing_usagerecord_changelist"),
+        default_strategy=say_default(default_rule()),
+        rules_url=reverse("admin:routing_strategyrule_changelist"),
     )
     return context
 

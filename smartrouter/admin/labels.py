@@ -1,11 +1,14 @@
 """Worker side. Small pieces of a page: coloured labels, links, amounts."""
 
+from collections.abc import Iterable
+
 from django.db.models import Model
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from smartrouter.lib.money import show_usd
 
@@ -27,9 +30,14 @@ def link_to(row: Model | None, text: object = None) -> SafeString | str:
     return link(url, text if text is not None else row)
 
 
-def hint(text: object, title: str) -> SafeString:
+def hint(text: object, title: object) -> SafeString:
     """The text, with more of it on hover."""
     return format_html('<span title="{}">{}</span>', title, text) if title else format_html("{}", text)
+
+
+def listed(words: Iterable[object]) -> str:
+    """The words in one line, with what stands between them in the reader's language."""
+    return pgettext("between the words of a list", ", ").join(map(str, words))
 
 
 def nowrap(text: object) -> SafeString:

@@ -36,11 +36,15 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "items": [
                 _item(_("Usage records"), "receipt_long", "billing_usagerecord_changelist"),
                 _item(_("Hourly usage"), "bar_chart", "billing_usagehour_changelist"),
+                _item(_("Why this one?"), "help", "why"),
             ],
         },
         {
             "title": _("Routing"),
-            "items": [_item(_("Model groups"), "alt_route", "routing_modelgroup_changelist")],
+            "items": [
+                _item(_("Model groups"), "alt_route", "routing_modelgroup_changelist"),
+                _item(_("Strategy rules"), "rule", "routing_strategyrule_changelist"),
+            ],
         },
         {
             "title": _("Upstreams"),

@@ -12,16 +12,23 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.admin import TabularInline
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, BooleanRadioFilter, RelatedDropdownFilter
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.contrib.filters.admin import (
+    AutocompleteSelectFilter,
+    BooleanRadioFilter,
+    DropdownFilter,
+    RelatedDropdownFilter,
+)
 from unfold.forms import PaginationInlineFormSet
 
 from channels.models import Channel, Offering, OfferingPrice
 from providers.models import ModelPrice
+from routing.models import ModelGroup
 from smartrouter.admin.base import PriceInline, SwitchActions
 from smartrouter.admin.fields import NamesField
 from smartrouter.admin.labels import label, link_to
 from smartrouter.admin.prices import begun_prices, latest, show_price
+from smartrouter.admin.selection import refs_of_group
 
 
 class ModelsOfProvider(AutocompleteSelect):
@@ -110,6 +117,21 @@ def show_price_of(offering: Any) -> SafeString:
     return format_html("{}", show_price(latest(model.begun_prices), is_free=model.is_free))
 
 
+class GroupFilter(DropdownFilter):
+    """Offerings that may serve a model group: its members' and selected ones, as its filters let them in."""
+
+    title = gettext_lazy("serves the group")
+    parameter_name = "group"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> Any:
+        return [(str(pk), name) for pk, name in ModelGroup.objects.values_list("pk", "name")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        pk = str(self.value() or "")
+        group = ModelGroup.objects.filter(pk=int(pk)).first() if pk.isdecimal() and len(pk) < 19 else None
+        return queryset if group is None else queryset.filter(pk__in=refs_of_group(group))
+
+
 class OfferingPriceInline(PriceInline):
     model = OfferingPrice
 
@@ -118,6 +140,7 @@ class OfferingPriceInline(PriceInline):
 class OfferingAdmin(SwitchActions):
     list_display = ["name", "channel", "provider_model", "shown_aliases", "price", "is_active"]
     list_filter = [
+        GroupFilter,
         ("channel", AutocompleteSelectFilter),
         ("channel__provider", RelatedDropdownFilter),
         ("is_active", BooleanRadioFilter),

@@ -9,7 +9,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from providers.models import DatedRates, ExchangeRate
-from smartrouter.admin.labels import hint, label
+from smartrouter.admin.labels import hint, label, nowrap
 from smartrouter.lib.money import show_number
 
 
@@ -40,4 +40,4 @@ def show_price(price: Any, *, is_free: bool) -> SafeString | str:
             _("Add an exchange rate for this currency; until then the cost counts as unknown."),
         )
     shown = f"{price.currency} {show_number(price.input)} / {show_number(price.output)}"
-    return hint(shown, _("Input / output, per million tokens"))
+    return hint(nowrap(shown), _("Input / output, per million tokens"))

@@ -22,9 +22,10 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from channels.models import Channel
 from providers.models import ExchangeRate, ModelPrice, Provider, ProviderModel, adapter_choices
+from providers.naming import context_of, quality_of
 from smartrouter.admin.base import PriceInline, SwitchActions, count_of
-from smartrouter.admin.fields import ChoicesField, NamesField, PriceField, text_of
-from smartrouter.admin.labels import label
+from smartrouter.admin.fields import KnownField, PriceField, TagsField, text_of
+from smartrouter.admin.labels import hint, label
 from smartrouter.admin.prices import begun_prices, latest, show_price
 from smartrouter.lib.money import show_number
 
@@ -34,7 +35,7 @@ class ProviderForm(forms.ModelForm):
 
     class Meta:
         model = Provider
-        fields = ["name", "display_name", "kind", "adapter", "base_url", "is_active"]
+        fields = ["name", "display_name", "kind", "adapter", "base_url", "region", "is_active"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -56,13 +57,14 @@ class ProviderAdmin(SwitchActions):
         "kind",
         "adapter",
         "base_url",
+        "region",
         "models_count",
         "channels_count",
         "is_active",
     ]
     list_filter = [("kind", ChoicesDropdownFilter), ("is_active", BooleanRadioFilter)]
     search_fields = ["name", "display_name", "base_url"]
-    fieldsets = [(None, {"fields": ["name", "display_name", "kind", "adapter", "base_url", "is_active"]})]
+    fieldsets = [(None, {"fields": ["name", "display_name", "kind", "adapter", "base_url", "region", "is_active"]})]
     form = ProviderForm
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
@@ -79,29 +81,46 @@ class ProviderAdmin(SwitchActions):
         return int(provider.channels_n)
 
 
+NOT_KNOWN, NONE = "not-known", "none"
+
+
 class CapabilityFilter(DropdownFilter):
-    """Models that have a capability."""
+    """Models that have a capability, none of them, or of which nothing is known."""
 
     title = _("capability")
     parameter_name = "capability"
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> Any:
-        return ProviderModel.Capability.choices
+        return [*ProviderModel.Capability.choices, (NONE, _("None of these")), (NOT_KNOWN, _("Not known"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        if self.value() not in ProviderModel.Capability.values:
-            return queryset
         # As text, since SQLite cannot look into a JSON list.
         found: QuerySet = queryset.annotate(capabilities_text=Cast("capabilities", TextField()))
+        if self.value() == NOT_KNOWN:
+            return found.filter(capabilities_text="[]")
+        if self.value() not in (*ProviderModel.Capability.values, NONE):
+            return queryset
         return found.filter(capabilities_text__contains=f'"{self.value()}"')
 
 
 class ProviderModelForm(forms.ModelForm):
     """A provider's model."""
 
-    capabilities = ChoicesField(label=_("Capabilities"), required=False, choices=ProviderModel.Capability.choices)
-    tags = NamesField(
-        label=_("Tags"), required=False, help_text=_("Separated by commas; clients may ask for them: tag:qwen,free.")
+    capabilities = KnownField(
+        label=_("Capabilities"),
+        choices=ProviderModel.Capability.choices,
+        help_text=_(
+            "Nothing ticked: not known. Requests with tools, images, audio or a JSON schema go only to models that can do "
+            "it; one of which nothing is known serves them where no other can."
+        ),
+    )
+    tags = TagsField(
+        label=_("Tags"),
+        required=False,
+        help_text=_(
+            "Separated by commas, beside the parts of its name; clients may ask for them: tag:qwen,free. What costs "
+            "nothing has the tag free by itself."
+        ),
     )
 
     class Meta:
@@ -111,7 +130,25 @@ class ProviderModelForm(forms.ModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "capabilities" in self.fields:
-            self.fields["capabilities"].keep(self.instance.capabilities)  # type: ignore[attr-defined]
+            self.fields["capabilities"].keep(self.instance.capabilities or ())  # type: ignore[attr-defined]
+        if self.instance.pk:
+            self.show_guesses(self.instance.name)
+
+    def show_guesses(self, name: str) -> None:
+        """Say in the empty fields what is guessed from the model's name."""
+        context = context_of(name)
+        guesses = {
+            "quality_score": (quality_of(name), _("From 0 to 1. Empty: %s, guessed from the name.") % quality_of(name)),
+            "context_length": (
+                context or "",
+                _("In tokens. Empty: %s, as the name says.") % f"{context:,}"
+                if context
+                else _("In tokens. Empty: not known; the name does not say it."),
+            ),
+        }
+        for field, (guess, text) in guesses.items():
+            self.fields[field].widget.attrs["placeholder"] = guess
+            self.fields[field].help_text = text
 
 
 class ModelPriceInline(PriceInline):
@@ -120,7 +157,9 @@ class ModelPriceInline(PriceInline):
 
 @admin.register(ProviderModel)
 class ProviderModelAdmin(SwitchActions):
-    list_display = ["name", "provider", "context_length", "shown_capabilities", "price", "is_active"]
+    list_display = [
+        "name", "provider", "shown_context", "shown_capabilities", "shown_tags", "shown_quality", "price", "is_active"
+    ]  # fmt: skip
     list_filter = [
         ("provider", RelatedDropdownFilter),
         CapabilityFilter,
@@ -155,8 +194,27 @@ class ProviderModelAdmin(SwitchActions):
 
     @admin.display(description=_("capabilities"))
     def shown_capabilities(self, model: ProviderModel) -> SafeString | str:
+        if not model.capabilities:
+            return label(_("not known")) if model.capabilities is None else hint(_("none"), "")
         names = dict(ProviderModel.Capability.choices)
-        return format_html_join(" ", "{}", ((label(names.get(c, c)),) for c in model.capabilities)) or "-"
+        return format_html_join(" ", "{}", ((label(names.get(c, c)),) for c in model.capabilities))
+
+    @admin.display(description=_("context length"), ordering="context_length")
+    def shown_context(self, model: ProviderModel) -> SafeString | str:
+        guessed = context_of(model.name)
+        if model.context_length:
+            return f"{model.context_length:,}"
+        return hint(f"≈ {guessed:,}", _("Guessed from the name")) if guessed else "-"
+
+    @admin.display(description=_("quality"), ordering="quality_score")
+    def shown_quality(self, model: ProviderModel) -> SafeString | str:
+        if model.quality_score is not None:
+            return f"{model.quality_score:g}"
+        return hint(f"≈ {quality_of(model.name):g}", _("Guessed from the name"))
+
+    @admin.display(description=_("tags"))
+    def shown_tags(self, model: ProviderModel) -> str:
+        return ", ".join(map(str, model.tags)) or "-"
 
     @admin.display(description=_("price now"))
     def price(self, model: Any) -> SafeString | str:

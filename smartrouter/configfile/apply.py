@@ -11,11 +11,14 @@ from django.utils.translation import gettext as _
 
 from smartrouter.configfile.apply_catalogue import apply_exchange_rates, apply_models, apply_providers
 from smartrouter.configfile.apply_channels import apply_channels, warn_of_dead_offerings
-from smartrouter.configfile.apply_groups import apply_groups, join_waiting
+from smartrouter.configfile.apply_groups import apply_groups
+from smartrouter.configfile.apply_members import join_waiting
+from smartrouter.configfile.apply_strategies import apply_strategies
 from smartrouter.configfile.apply_tenants import apply_tenants
 from smartrouter.configfile.parsing import Configuration, parse
 from smartrouter.configfile.places import Place, Problem
 from smartrouter.configfile.prune import prune
+from smartrouter.configfile.reaching import warn_of_unreached
 from smartrouter.configfile.reading import read_file, read_stream
 from smartrouter.configfile.report import ConfigError, Report
 from smartrouter.configfile.rows import Run, Stop
@@ -78,9 +81,11 @@ def _write(run: Run, configuration: Configuration, *, with_prune: bool) -> None:
     apply_tenants(run, configuration.tenants)
     apply_channels(run, configuration.channels)
     apply_groups(run, configuration.model_groups)
+    apply_strategies(run, configuration.strategies)
     join_waiting(run)
     if run.problems:
         return
     if with_prune:
         prune(run, configuration)
     warn_of_dead_offerings(run, configuration)
+    warn_of_unreached(run, configuration.model_groups)

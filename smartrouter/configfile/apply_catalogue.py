@@ -25,6 +25,7 @@ def apply_providers(run: Run, entries: Sequence[Entry[ProviderSpec]]) -> None:
                 "kind": spec.kind,
                 "adapter": spec.adapter,
                 "base_url": spec.base_url,
+                "region": spec.region,
                 "is_active": spec.active,
             }
             run.providers[spec.name] = save_row(run, row, values, place, label=spec.name)

@@ -62,6 +62,8 @@ def _apply_channel(run: Run, spec: ChannelSpec, place: Place) -> Channel:
         "is_active": spec.active,
         "priority": spec.priority,
         "weight": spec.weight,
+        "region": spec.region,
+        "timezone": spec.timezone,
         "param_overrides": tried(as_json, spec.param_overrides, place.at("param_overrides")),
         "connect_timeout_s": spec.timeouts.connect_s,
         "first_byte_timeout_s": spec.timeouts.first_content_s,

@@ -1,121 +1,124 @@
-"""Worker side. The block model_groups, and the members that wait for a provider or channel."""
+"""Worker side. The block model_groups. Groups may name one another, wherever they stand in the files."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
+from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from channels.models import Channel, Offering
-from providers.models import Provider
-from routing.models import GroupMember, ModelGroup
+from routing.models import ModelGroup
+from smartrouter.configfile.apply_members import apply_members, offered_names
+from smartrouter.configfile.apply_strategies import strategy_values
+from smartrouter.configfile.apply_time_policies import apply_time_policies
 from smartrouter.configfile.parsing import Entry
 from smartrouter.configfile.places import Place
-from smartrouter.configfile.report import Action, ConfigError
-from smartrouter.configfile.rows import Run, save_row, take_renamed
-from smartrouter.configfile.schema import MemberSpec, ModelGroupSpec
+from smartrouter.configfile.report import ConfigError
+from smartrouter.configfile.rows import Run, not_there, save_row, take_renamed, tried
+from smartrouter.configfile.schema import ModelGroupSpec
 
-# What a member points at: a channel, a provider, or the name of what it waits for.
-Target = Channel | Provider | str
+# The filters' words in the document; a model's capabilities are a field of their own.
+_FILTERS = ("max_cost_per_1k", "min_context_length", "capabilities", "provider_kinds", "regions")
+_SPELLED = {name: f"filters.{name}" for name in _FILTERS}
+
+# The name of each group and of the one that it falls back to, as they will be.
+Fallbacks = dict[str, str | None]
 
 
 def apply_groups(run: Run, entries: Sequence[Entry[ModelGroupSpec]]) -> None:
-    """Write the groups and their members, warning of members that nothing serves yet."""
-    groups = {row.name: row for row in ModelGroup.objects.all()} if entries else {}
-    offered = _offered_names() if entries else set()
+    """Write the groups, each after the one that it falls back to, then the time policies, which may name any group."""
+    if not entries:
+        return
+    groups = {row.name: row for row in ModelGroup.objects.all()}
+    offered = offered_names()
+    fallbacks = _fallbacks(groups, entries)
+    for entry in sorted(entries, key=lambda entry: len(_way(entry.spec.name, fallbacks))):
+        with run.entry("model_groups", entry.spec.name):
+            _apply_group(run, entry, groups, fallbacks, offered)
     for entry in entries:
-        spec, place = entry.spec, entry.place
-        with run.entry("model_groups", spec.name):
-            row = take_renamed(groups, spec.name, spec.was, place) or ModelGroup()
-            values = {
-                "name": spec.name,
-                "display_name": spec.display_name,
-                "description": spec.description,
-                "is_active": spec.active,
-            }
-            groups[spec.name] = save_row(run, row, values, place, label=spec.name)
-            if spec.channels is not None:
-                _apply_members(run, row, spec.channels, place.at("channels"), offered)
+        if entry.spec.time_policies is not None and ("model_groups", entry.spec.name) not in run.refused:
+            apply_time_policies(run, groups[entry.spec.name], entry, groups)
 
 
-def join_waiting(run: Run) -> None:
-    """Point the members that wait for a provider or channel at it where it exists by now."""
-    for member in GroupMember.objects.exclude(waiting_for="").select_related("group").order_by("pk"):
-        target = run.providers.get(member.waiting_for) or run.channels.get(member.waiting_for)
-        if target is not None:
-            label = f"{member.group.name}: {member.waiting_for}/{member.model}"
-            save_row(run, member, _columns(target), Place(label), label=label)
-
-
-def _apply_members(
-    run: Run, group: ModelGroup, specs: Sequence[MemberSpec], place: Place, offered: set[tuple[str, int, str]]
+def _apply_group(
+    run: Run,
+    entry: Entry[ModelGroupSpec],
+    groups: dict[str, ModelGroup],
+    fallbacks: Fallbacks,
+    offered: set[tuple[str, int, str]],
 ) -> None:
-    """Make the group's members those of the list, in its order, keeping the rows that fit."""
-    rows = [] if group._state.adding else list(group.members.select_related("channel", "provider"))
-    for index, spec in enumerate(specs):
-        with run.entry():
-            where = place.at(index)
-            target = _target_of(run, spec, where)
-            name = target if isinstance(target, str) else target.name
-            row = _take_equal(rows, target, spec.model) or GroupMember(group=group)
-            values = {
-                **_columns(target),
-                "model": spec.model,
-                "position": index,
-                "priority": spec.priority,
-                "weight": spec.weight,
-                "is_active": spec.active,
-            }
-            save_row(run, row, values, where, label=f"{group.name}: {name}/{spec.model}")
-            _warn_if_unserved(run, target, spec.model, where, offered)
-    for row in rows:
-        run.note(row, Action.REMOVED, f"{group.name}: {row}")
-        row.delete()
-
-
-def _target_of(run: Run, spec: MemberSpec, place: Place) -> Target:
-    """What the member names. `provider` may also name a channel: so it was in the older form. Raises ConfigError."""
-    if (spec.channel is None) == (spec.provider is None):
-        raise ConfigError([place.says(_("Give either channel or provider."))])
-    found: Channel | Provider | None
-    if spec.channel is not None:
-        block, name, found = "channels", spec.channel, run.channels.get(spec.channel)
-    else:
-        name = spec.provider or ""
-        block, found = "providers", run.providers.get(name) or run.channels.get(name)
-    if found is None and run.is_refused(block, name):
-        raise ConfigError([])
-    return found or name
-
-
-def _columns(target: Target) -> dict[str, Any]:
-    return {
-        "channel": target if isinstance(target, Channel) else None,
-        "provider": target if isinstance(target, Provider) else None,
-        "waiting_for": target if isinstance(target, str) else "",
+    spec, place = entry.spec, entry.place
+    row = take_renamed(groups, spec.name, spec.was, place) or ModelGroup()
+    was_empty = not row._state.adding and _is_empty(row)
+    values = {
+        "name": spec.name,
+        "display_name": spec.display_name,
+        "description": spec.description,
+        "is_active": spec.active,
+        **strategy_values(row, spec.routing_strategy, place),
+        "selects": bool(spec.tags) if spec.select is None else spec.select,
+        "tags": spec.tags,
+        **{name: getattr(spec.filters, name) for name in _FILTERS},
+        "fallback": tried(_fallback_of, run, spec, place.at("fallback"), groups, fallbacks),
     }
+    groups[spec.name] = save_row(run, row, values, place, label=spec.name, spelled=_SPELLED)
+    if spec.channels is not None:
+        apply_members(run, row, spec.channels, place.at("channels"), offered)
+    if not spec.channels and _is_empty(row):
+        problem = (place if spec.channels is None else place.at("channels")).says(
+            _("This group is active, has no members and selects none: give it channels, or tags, or “select: true”.")
+        )
+        if not was_empty:  # what stands in the database already can be exported and applied again
+            raise ConfigError([problem])
+        run.warn(problem)
 
 
-def _take_equal(rows: list[GroupMember], target: Target, model: str) -> GroupMember | None:
-    """The first row for the same target and model, taken out of rows."""
-    for index, row in enumerate(rows):
-        if row.model == model and (row.channel or row.provider or row.waiting_for) == target:
-            return rows.pop(index)
-    return None
+def _is_empty(row: ModelGroup) -> bool:
+    """Whether the group is active and can never have a candidate of its own."""
+    return row.is_active and not row.selects and not row.members.exists()
 
 
-def _offered_names() -> set[tuple[str, int, str]]:
-    """Every name under which a channel or a provider can be asked for a model, as (kind, row id, name)."""
-    names = set()
-    for row in Offering.objects.select_related("channel", "provider_model"):
-        for name in (row.name, row.provider_model.name, *row.aliases):
-            names.add(("Channel", row.channel_id, name))
-            names.add(("Provider", row.channel.provider_id, name))
-    return names
+def _fallbacks(groups: Mapping[str, ModelGroup], entries: Sequence[Entry[ModelGroupSpec]]) -> Fallbacks:
+    """What falls back to what once the entries are applied, those groups included that the files do not have."""
+    names = {row.pk: name for name, row in groups.items()}
+    for entry in entries:
+        spec = entry.spec
+        if spec.was is not None and spec.was in groups and spec.name not in groups:
+            names[groups[spec.was].pk] = spec.name
+    stored = {names[row.pk]: names.get(row.fallback_id) if row.fallback_id else None for row in groups.values()}
+    return stored | {entry.spec.name: entry.spec.fallback for entry in entries}
 
 
-def _warn_if_unserved(run: Run, target: Target, model: str, place: Place, offered: set[tuple[str, int, str]]) -> None:
-    if isinstance(target, str):
-        run.warn(place.says(_("There is no provider or channel “%s” yet; the member waits for it.") % target))
-    elif (type(target).__name__, target.pk, model) not in offered:
-        said = _("No channel offers “%(model)s” through “%(target)s” yet; the member waits for it.")
-        run.warn(place.says(said % {"model": model, "target": target.name}))
+def _way(name: str, fallbacks: Fallbacks) -> list[str]:
+    """The group and those that follow it, each once."""
+    way: list[str] = []
+    step: str | None = name
+    while step is not None and step not in way:
+        way.append(step)
+        step = fallbacks.get(step)
+    return way
+
+
+def _fallback_of(
+    run: Run, spec: ModelGroupSpec, place: Place, groups: Mapping[str, ModelGroup], fallbacks: Fallbacks
+) -> ModelGroup | None:
+    """The group that the entry falls back to, which has its row by now. Raises ConfigError."""
+    if spec.fallback is None:
+        return None
+    _refuse_circle(spec.name, fallbacks, place)
+    if spec.fallback not in fallbacks:  # perhaps the old name of a group that another entry renames
+        missing = not run.is_refused("model_groups", spec.fallback)
+        raise ConfigError([place.says(not_there("model_groups", fallbacks, spec.fallback))] if missing else [])
+    return run.find("model_groups", groups, spec.fallback, place)
+
+
+def _refuse_circle(name: str, fallbacks: Fallbacks, place: Place) -> None:
+    """Raise ConfigError, in the model's words, where the group's way leads back to it."""
+    way = _way(name, fallbacks)
+    if fallbacks.get(way[-1]) != name:
+        return
+    rows = {each: ModelGroup(name=each) for each in way}
+    for each in way:
+        rows[each].fallback = rows[fallbacks[each] or ""]
+    try:
+        rows[name].clean()
+    except ValidationError as e:
+        raise ConfigError([place.says(message) for message in e.message_dict["fallback"]]) from e

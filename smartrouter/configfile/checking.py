@@ -11,8 +11,9 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import msgspec
 from django.utils.translation import gettext as _
 
+from smartrouter.configfile.later import LATER
 from smartrouter.configfile.places import Place, Problem
-from smartrouter.configfile.schema import LATER, ChannelKeySpec, Moment, OfferingSpec, Spec, decode
+from smartrouter.configfile.schema import ChannelKeySpec, Moment, OfferingSpec, Spec, decode
 from smartrouter.lib.sealing import Secret
 
 # What an unknown field may look like to be shown: {sk-1234: x} may be a misplaced secret.
@@ -24,9 +25,8 @@ def form_problems(kind: Any, data: Any, place: Place) -> Iterator[Problem]:
     """Everything that keeps the data from being of that type; nothing for data that msgspec.convert takes."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
-        if data is not None:
-            (inner,) = (argument for argument in arguments if argument is not types.NoneType)
-            yield from form_problems(inner, data, place)
+        if data is not None or types.NoneType not in arguments:
+            yield from _choice_problems(arguments, data, place)
     elif origin is list:
         if isinstance(data, list):
             for index, item in enumerate(data):
@@ -69,7 +69,21 @@ def missing_name() -> str:
 
 @cache
 def _types_of(kind: type[Spec]) -> dict[str, Any]:
-    return get_type_hints(kind)
+    """The types of the fields, by the document's words for them."""
+    hints = get_type_hints(kind)
+    return {info.encode_name: hints[info.name] for info in msgspec.structs.fields(kind)}
+
+
+def _choice_problems(kinds: Iterable[Any], data: Any, place: Place) -> Iterator[Problem]:
+    """What is wrong with data that may be of one type or none, or text or a list."""
+    kinds = [kind for kind in kinds if kind is not types.NoneType]
+    fitting = [kind for kind in kinds if (get_origin(kind) is list) is isinstance(data, list)]
+    if len(kinds) == 1:
+        yield from form_problems(kinds[0], data, place)
+    elif isinstance(data, str | list):
+        yield from form_problems(fitting[0], data, place)
+    else:
+        yield place.says(_expected(_("text or a list"), data))
 
 
 def _struct_problems(kind: type[Spec], data: Any, place: Place) -> Iterator[Problem]:
@@ -82,10 +96,10 @@ def _struct_problems(kind: type[Spec], data: Any, place: Place) -> Iterator[Prob
         if name in hints:
             yield from form_problems(hints[name], value, place.at(name))
         else:
-            yield unknown_field(name, place, kind.__struct_fields__)
+            yield unknown_field(name, place, kind.__struct_encode_fields__)
     for field in msgspec.structs.fields(kind):
-        if field.required and field.name not in data:
-            yield place.at(field.name).says(_("“%s” is missing.") % field.name)
+        if field.required and field.encode_name not in data:
+            yield place.at(field.encode_name).says(_("“%s” is missing.") % field.encode_name)
 
 
 def _mapping_problems(kind: Any, data: Any, place: Place) -> Iterator[Problem]:

@@ -11,10 +11,10 @@ import yaml
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from smartrouter.configfile.export_groups import group_entries, strategy_entries
 from smartrouter.configfile.export_rows import (
     channel_entries,
     exchange_rate_entries,
-    group_entries,
     model_entries,
     provider_entries,
     tenant_entries,
@@ -67,6 +67,7 @@ def export_document() -> str:
             "tenants": tenant_entries(),
             "channels": channel_entries(),
             "model_groups": group_entries(),
+            "strategies": strategy_entries(),
         }
         document = {name: entries for name, found in blocks.items() if (entries := list(found))}
     return _HEADER + dump_yaml(document)

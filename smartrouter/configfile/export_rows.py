@@ -12,15 +12,12 @@ from django.utils.translation import gettext as _
 from channels.models import Channel, ChannelKey, Offering
 from providers.models import DatedRates, ExchangeRate, Provider, ProviderModel
 from providers.prices import SORTS
-from routing.models import GroupMember, ModelGroup
 from smartrouter.accounts.models import RouterKey, Tenant
 from smartrouter.configfile.apply_channels import default_key_name
 from smartrouter.configfile.places import Place
 from smartrouter.configfile.report import ConfigError
 from smartrouter.configfile.schema import (
     ChannelSpec,
-    MemberSpec,
-    ModelGroupSpec,
     ModelSpec,
     Moment,
     OfferingSpec,
@@ -39,13 +36,14 @@ Fields = dict[str, Any]
 
 def provider_entries() -> Iterator[Fields]:
     for row in sorted(Provider.objects.all(), key=lambda row: row.name):
-        yield _without_defaults(
+        yield without_defaults(
             ProviderSpec,
             name=row.name,
             display_name=row.display_name,
             kind=row.kind,
             adapter=row.adapter,
             base_url=row.base_url,
+            region=row.region,
             active=row.is_active,
         )
 
@@ -53,7 +51,7 @@ def provider_entries() -> Iterator[Fields]:
 def model_entries() -> Iterator[Fields]:
     rows = ProviderModel.objects.select_related("provider").prefetch_related("prices")
     for row in sorted(rows, key=lambda row: (row.provider.name, row.name)):
-        yield _without_defaults(
+        yield without_defaults(
             ModelSpec,
             provider=row.provider.name,
             model=row.name,
@@ -62,7 +60,7 @@ def model_entries() -> Iterator[Fields]:
             default_output_tokens=row.default_output_tokens,
             capabilities=row.capabilities,
             tags=row.tags,
-            quality_score=_number(row.quality_score),
+            quality_score=plain_float(row.quality_score),
             free=row.is_free,
             active=row.is_active,
             prices=_prices(row.prices.all()),
@@ -79,7 +77,7 @@ def tenant_entries() -> Iterator[Fields]:
         Prefetch("router_keys", RouterKey.objects.select_related("owner")), "memberships__user"
     )
     for row in sorted(rows, key=lambda row: row.name):
-        yield _without_defaults(
+        yield without_defaults(
             TenantSpec,
             name=row.name,
             display_name=row.display_name,
@@ -94,12 +92,15 @@ def tenant_entries() -> Iterator[Fields]:
 
 
 def _router_key(row: RouterKey) -> Fields:
-    return _without_defaults(
+    return without_defaults(
         RouterKeySpec,
         name=row.name,
         key=f"env:{row.env_name}" if row.env_name else f"digest:{row.digest}",
         hint=None if row.env_name else row.hint or None,
         models=row.allowed_models,
+        denied_models=row.denied_models,
+        default_model=row.default_model,
+        can_choose_strategy=row.can_choose_strategy,
         owner=row.owner.username if row.owner else None,
         expires_at=_moment(row.expires_at) if row.expires_at else None,
         active=row.is_active,
@@ -129,7 +130,7 @@ def channel_entries() -> Iterator[Fields]:
     for row in sorted(rows, key=lambda row: row.name):
         headers: Mapping[str, str] = _opened(row, "extra_headers") or {}
         proxy = _opened(row, "proxy_url")
-        yield _without_defaults(
+        yield without_defaults(
             ChannelSpec,
             name=row.name,
             provider=row.provider.name,
@@ -138,7 +139,9 @@ def channel_entries() -> Iterator[Fields]:
             keys=[_channel_key(row, key, index) for index, key in enumerate(row.keys.all())] or None,
             models=[_offering(o) for o in sorted(row.offerings.all(), key=lambda o: o.name)] or None,
             priority=row.priority,
-            weight=_number(row.weight),
+            weight=plain_float(row.weight),
+            region=row.region,
+            timezone=row.timezone,
             proxy_url=seal_for_document(proxy) if proxy is not None else None,
             extra_headers={name: seal_for_document(headers[name]) for name in sorted(headers)},
             param_overrides=_sorted_json(row.param_overrides),
@@ -148,12 +151,12 @@ def channel_entries() -> Iterator[Fields]:
 
 
 def _timeouts(row: Channel) -> Any:
-    fields = _without_defaults(
+    fields = without_defaults(
         TimeoutsSpec,
-        connect_s=_number(row.connect_timeout_s),
-        first_content_s=_number(row.first_byte_timeout_s),
-        idle_s=_number(row.idle_timeout_s),
-        total_s=_number(row.total_timeout_s),
+        connect_s=plain_float(row.connect_timeout_s),
+        first_content_s=plain_float(row.first_byte_timeout_s),
+        idle_s=plain_float(row.idle_timeout_s),
+        total_s=plain_float(row.total_timeout_s),
     )
     return fields or TimeoutsSpec()
 
@@ -185,7 +188,7 @@ def _channel_key(channel: Channel, row: ChannelKey, index: int) -> Fields | str:
 
 
 def _offering(row: Offering) -> Fields | str:
-    fields = _without_defaults(
+    fields = without_defaults(
         OfferingSpec,
         name=row.name if row.name != row.provider_model.name else None,
         model=row.provider_model.name,
@@ -196,35 +199,10 @@ def _offering(row: Offering) -> Fields | str:
     return row.name if fields == {"model": row.name} else fields
 
 
-def group_entries() -> Iterator[Fields]:
-    members = GroupMember.objects.select_related("channel", "provider").order_by("position", "pk")
-    for row in sorted(ModelGroup.objects.prefetch_related(Prefetch("members", members)), key=lambda row: row.name):
-        yield _without_defaults(
-            ModelGroupSpec,
-            name=row.name,
-            display_name=row.display_name,
-            description=row.description,
-            active=row.is_active,
-            channels=[_member(member) for member in row.members.all()],
-        )
-
-
-def _member(row: GroupMember) -> Fields:
-    return _without_defaults(
-        MemberSpec,
-        channel=row.channel.name if row.channel else None,
-        provider=row.provider.name if row.provider else row.waiting_for or None,
-        model=row.model,
-        priority=row.priority,
-        weight=_number(row.weight),
-        active=row.is_active,
-    )
-
-
 def _prices(rows: Iterable[DatedRates]) -> list[Fields] | None:
     return [
         {"effective_from": _moment(row.effective_from)}
-        | _without_defaults(
+        | without_defaults(
             PriceSpec,
             currency=row.currency,
             **{name: getattr(row, name) for name in SORTS},
@@ -244,13 +222,13 @@ def _with_numbers(entries: Iterable[Mapping[str, Any]]) -> list[Fields]:
     ]
 
 
-def _without_defaults(spec: type[Spec], **fields: Any) -> Fields:
-    """The fields, in the order of the spec, that are not what the spec says anyway."""
+def without_defaults(spec: type[Spec], **fields: Any) -> Fields:
+    """The fields, in the order of the spec and under its words, that are not what the spec says anyway."""
     found = {}
     for info in msgspec.structs.fields(spec):
         default = info.default if info.default_factory is msgspec.NODEFAULT else info.default_factory()
         if info.name in fields and fields[info.name] != default:
-            found[info.name] = fields[info.name]
+            found[info.encode_name] = fields[info.name]
     return found
 
 
@@ -258,7 +236,7 @@ def _moment(at: datetime) -> str:
     return str(Moment(at))
 
 
-def _number(value: float | None) -> float | int | None:
+def plain_float(value: float | None) -> float | int | None:
     """A whole number without its .0."""
     return int(value) if value is not None and value.is_integer() and abs(value) < 2**53 else value
 

@@ -18,6 +18,7 @@ from smartrouter.configfile.schema import (
     ModelSpec,
     ProviderSpec,
     Spec,
+    StrategySpec,
     TenantSpec,
     decode,
 )
@@ -47,6 +48,7 @@ class Configuration:
     tenants: list[Entry[TenantSpec]] = field(default_factory=list)
     channels: list[Entry[ChannelSpec]] = field(default_factory=list)
     model_groups: list[Entry[ModelGroupSpec]] = field(default_factory=list)
+    strategies: list[Entry[StrategySpec]] = field(default_factory=list)
     given: dict[str, Place] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     refused: set[tuple[str, str]] = field(default_factory=set)
@@ -74,7 +76,7 @@ def _refuse_unclear(found: Configuration, block: str) -> None:
     """Leave out the entries whose name stood before, or that are renamed from a name that another entry has."""
     entries: list[Entry[Any]] = getattr(found, block)
     problems = _doubled([(_identity(entry.spec), entry.place) for entry in entries])
-    problems += _renamed_away(entries) if block != "exchange_rates" else []
+    problems += _renamed_away(entries) if "was" in BLOCKS[block].__struct_fields__ else []
     places = {(problem.place.number, problem.place.path[:2]) for problem in problems}
     left_out = [entry for entry in entries if (entry.place.number, entry.place.path) in places]
     found.problems += problems
@@ -107,6 +109,8 @@ def _identity(spec: Any) -> Any:
         return spec.provider, spec.model
     if isinstance(spec, ExchangeRateSpec):
         return spec.currency, str(spec.effective_from or "")
+    if isinstance(spec, StrategySpec):
+        return spec.names
     return spec.name
 
 

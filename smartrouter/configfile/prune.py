@@ -1,4 +1,4 @@
-"""Worker side. What the files do not have: switched off, never deleted.
+"""Worker side. What the files do not have: switched off, never deleted, but for strategy rules, which nothing hangs on.
 
 A block counts only if the files have it, if only as an empty list; likewise a tenant's list of keys. What cannot be switched
 off is left alone: prices and exchange rates are history, users and memberships are people.
@@ -10,11 +10,13 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from channels.models import ChannelKey, Offering
-from routing.models import ModelGroup
+from routing.models import ModelGroup, StrategyRule
 from smartrouter.accounts.models import Membership, RouterKey
-from smartrouter.configfile.parsing import Configuration
+from smartrouter.configfile.parsing import Configuration, Entry
 from smartrouter.configfile.places import Place
+from smartrouter.configfile.report import Action
 from smartrouter.configfile.rows import Run, switch, switch_off
+from smartrouter.configfile.schema import ModelGroupSpec
 
 # A block and the name of one of its rows.
 Named = tuple[str, str]
@@ -39,7 +41,10 @@ def prune(run: Run, configuration: Configuration) -> None:
         _prune_parts(run, listed, place)
     if place := configuration.given.get("model_groups"):
         groups = {row.name: row for row in ModelGroup.objects.all()}
-        _prune_rows(run, "model_groups", groups, {entry.spec.name for entry in configuration.model_groups}, place)
+        listed = {entry.spec.name for entry in configuration.model_groups}
+        missing |= _prune_rows(run, "model_groups", groups, listed, place)
+    if place := configuration.given.get("strategies"):
+        _prune_strategies(run, {entry.spec.names for entry in configuration.strategies}, place)
     for name, block, where in _references(configuration):
         if (block, name) in missing:
             said = _("The files name “%(name)s” here but have no such entry in %(block)s: it is switched off.")
@@ -61,6 +66,17 @@ def _warn_of_all(run: Run, block: str, count: int, place: Place) -> None:
     if count:
         said = _("The files have no entry in %(block)s: everything in it is switched off (%(count)d rows).")
         run.warn(place.says(said % {"block": block, "count": count}))
+
+
+def _prune_strategies(run: Run, listed: set[str], place: Place) -> None:
+    """Rules cannot be switched off: those that the files do not have are removed."""
+    missing = [row for row in StrategyRule.objects.order_by("pk") if row.pattern not in listed]
+    if missing and not listed:
+        said = _("The files have no entry in %(block)s: everything in it is removed (%(count)d rows).")
+        run.warn(place.says(said % {"block": "strategies", "count": len(missing)}))
+    for row in sorted(missing, key=lambda row: row.pattern):
+        run.note(row, Action.REMOVED, row.pattern)
+        row.delete()
 
 
 def _prune_models(run: Run, configuration: Configuration, place: Place) -> None:
@@ -122,9 +138,19 @@ def _references(configuration: Configuration) -> Iterator[tuple[str, str, Place]
             if channel.spec.owner:
                 yield channel.spec.owner, "tenants", channel.place.at("owner")
     for group in configuration.model_groups:
+        yield from _groups_named(group)
         for index, member in enumerate(group.spec.channels or []):
             where = group.place.at("channels", index)
             if member.active and member.channel:
                 yield member.channel, "channels", where.at("channel")
             elif member.active and member.provider:
                 yield member.provider, "providers", where.at("provider")
+
+
+def _groups_named(group: Entry[ModelGroupSpec]) -> Iterator[tuple[str, str, Place]]:
+    """The groups that an active group names."""
+    if group.spec.active and group.spec.fallback:
+        yield group.spec.fallback, "model_groups", group.place.at("fallback")
+    for index, policy in enumerate(group.spec.time_policies or []):
+        if group.spec.active and policy.active and policy.members_of:
+            yield policy.members_of, "model_groups", group.place.at("time_policies", index, "members_of")

@@ -37,6 +37,12 @@ FIELD_NAMES: Mapping[str, str] = {
     "first_byte_timeout_s": "timeouts.first_content_s",
     "idle_timeout_s": "timeouts.idle_s",
     "total_timeout_s": "timeouts.total_s",
+    "selects": "select",
+    "strategy": "routing_strategy",
+    "layers": "routing_strategy",
+    "pattern": "names",
+    "start": "from",
+    "end": "to",
 }
 
 # The block that a model's rows are reported under.
@@ -55,6 +61,8 @@ BLOCK_OF: Mapping[str, str] = {
     "offeringprice": "channels",
     "modelgroup": "model_groups",
     "groupmember": "model_groups",
+    "timepolicy": "model_groups",
+    "strategyrule": "strategies",
 }
 
 

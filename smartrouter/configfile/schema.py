@@ -8,9 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from smartrouter.lib.sealing import Secret
 
@@ -80,6 +78,7 @@ class ProviderSpec(Spec, kw_only=True):
     kind: str = "official"
     adapter: str = "openai"
     base_url: str
+    region: str = ""
     active: bool = True
     was: str | None = None
 
@@ -90,7 +89,7 @@ class ModelSpec(Spec, kw_only=True):
     display_name: str = ""
     context_length: int | None = None
     default_output_tokens: int | None = None
-    capabilities: list[str] = []
+    capabilities: list[str] | None = None  # None: nothing is known; an empty list: none of them
     tags: list[str] = []
     quality_score: float | None = None
     free: bool = False
@@ -111,6 +110,9 @@ class RouterKeySpec(Spec, kw_only=True):
     key: Secret | None = None
     hint: str | None = None
     models: list[str] = []
+    denied_models: list[str] = []
+    default_model: str = ""
+    can_choose_strategy: bool = False
     owner: str | None = None
     expires_at: Moment | None = None
     active: bool = True
@@ -169,6 +171,8 @@ class ChannelSpec(Spec, kw_only=True):
     models: list[OfferingSpec] | None = None
     priority: int = 1
     weight: float = 1.0
+    region: str = ""
+    timezone: str = "UTC"
     proxy_url: Secret | None = None
     extra_headers: dict[str, Secret] = {}
     param_overrides: dict[str, Any] = {}
@@ -177,22 +181,68 @@ class ChannelSpec(Spec, kw_only=True):
     was: str | None = None
 
 
+class LayerSpec(Spec, kw_only=True):
+    """order None: the field's usual one."""
+
+    field: str
+    order: str | None = None
+    weight: float = 1.0
+
+
+# A preset's name, or layers of one's own.
+RoutingStrategy = str | list[LayerSpec]
+
+
+class FiltersSpec(Spec, kw_only=True):
+    max_cost_per_1k: Decimal | None = None
+    min_context_length: int | None = None
+    capabilities: list[str] = []
+    provider_kinds: list[str] = []
+    regions: list[str] = []
+
+
+class TimePolicySpec(Spec, kw_only=True):
+    """days: names or numbers, all of them where the list is missing."""
+
+    days: list[Any] | None = None
+    start: str = msgspec.field(default="00:00", name="from")
+    end: str = msgspec.field(default="00:00", name="to")
+    timezone: str = "UTC"
+    routing_strategy: RoutingStrategy | None = None
+    members_of: str | None = None
+    active: bool = True
+
+
 class MemberSpec(Spec, kw_only=True):
     channel: str | None = None
     provider: str | None = None
     model: str
     priority: int = 1
     weight: float = 1.0
+    daily_limit: int | None = None
     active: bool = True
 
 
 class ModelGroupSpec(Spec, kw_only=True):
+    """select None: where there are tags."""
+
     name: str
     display_name: str = ""
     description: str = ""
     active: bool = True
+    routing_strategy: RoutingStrategy | None = None
+    select: bool | None = None
+    tags: list[str] = []
+    filters: FiltersSpec = msgspec.field(default_factory=FiltersSpec)
     channels: list[MemberSpec] | None = None
+    fallback: str | None = None
+    time_policies: list[TimePolicySpec] | None = None
     was: str | None = None
+
+
+class StrategySpec(Spec, kw_only=True):
+    names: str
+    routing_strategy: RoutingStrategy
 
 
 # In the order in which they are applied and exported: what is named comes before what names it.
@@ -203,6 +253,7 @@ BLOCKS: dict[str, type[Spec]] = {
     "tenants": TenantSpec,
     "channels": ChannelSpec,
     "model_groups": ModelGroupSpec,
+    "strategies": StrategySpec,
 }
 
 # Every word that may be a key of the document.
@@ -213,38 +264,9 @@ _PARTS: tuple[type[Spec], ...] = (
     OfferingSpec,
     PriceSpec,
     TimeoutsSpec,
+    LayerSpec,
+    FiltersSpec,
+    TimePolicySpec,
     MemberSpec,
 )
-WORDS = frozenset(BLOCKS).union(*(spec.__struct_fields__ for spec in (*BLOCKS.values(), *_PARTS)))
-
-_LIMIT = gettext_lazy(
-    "Limits and budgets are not known to this version yet, and nothing would enforce them; remove it."
-)
-_RANKING = gettext_lazy(
-    "Strategies and filters are not known to this version yet: it goes by priority and weight only; remove it."
-)
-_PRICING = gettext_lazy("Pricing policies and credits are not known to this version yet; remove it.")
-_GUARD = gettext_lazy("This rule is not known to this version yet, and nothing would enforce it; remove it.")
-
-# Fields and blocks of later versions. Ignoring one would let an operator believe in it.
-LATER: dict[str, Promise] = {
-    **dict.fromkeys(
-        (
-            "budget", "budgets", "limit_usd", "soft_limit", "soft_limit_usd", "max_budget", "window",
-            "rpm", "tpm", "rpd", "tpd", "rps", "limits", "rate_limit", "rate_limits", "daily_limit", "monthly_limit",
-            "requests_per_minute", "tokens_per_minute", "quota", "concurrency", "max_concurrency",
-            "max_parallel_requests",
-        ),
-        _LIMIT,
-    ),
-    **dict.fromkeys(
-        ("routing_strategy", "strategy", "strategies", "layers", "filters", "presets", "fallbacks", "sticky"), _RANKING
-    ),
-    **dict.fromkeys(
-        ("pricing_policies", "pricing_policy", "pricing", "markup", "discount", "credits", "prepaid"), _PRICING
-    ),
-    **dict.fromkeys(
-        ("deny_models", "denied_models", "allowed_ips", "guardrails", "webhooks", "cache", "scopes", "data_policy"),
-        _GUARD,
-    ),
-}  # fmt: skip
+WORDS = frozenset(BLOCKS).union(*(spec.__struct_encode_fields__ for spec in (*BLOCKS.values(), *_PARTS)))

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, time
 from decimal import Decimal
 from typing import Any
 
@@ -17,12 +17,17 @@ from smartrouter.lib.money import plain_number
 
 # Columns that hold or stem from a secret; their values are never shown.
 SECRET = frozenset(("secret", "last_four", "digest", "hint", "proxy_url", "extra_headers"))
+# Weekdays as the document writes them, Monday first.
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+# Two columns, of which one counts: the document has one word for them.
+_STRATEGY = ("strategy", "layers")
 # Columns of a new row that its line names already, in all models and in some.
-_NAMED = frozenset(("name", "username", "position"))
+_NAMED = frozenset(("name", "username", "pattern", "position"))
 _NAMED_IN = {
     "providermodel": frozenset(("provider",)),
     "exchangerate": frozenset(("currency",)),
     "groupmember": frozenset(("channel", "provider", "waiting_for", "model")),
+    "timepolicy": frozenset(("days", "start", "end", "timezone")),
 }
 _PLAIN = re.compile(r"[^\W\d][\w./:@+*-]*")
 # Longer texts are cut to what differs, with this much around it.
@@ -37,9 +42,12 @@ def changes_of(
     yield from _key_changes(row, old, names, spelled)
     for name in names:
         word, new = spelled.get(name, name), getattr(row, name)
-        if name in SECRET or name == "env_name":
+        if name in SECRET or name == "env_name" or (name == "layers" and "strategy" in names):
             continue
-        if isinstance(old[name], dict) and isinstance(new, dict):
+        if name in _STRATEGY:
+            before, after = ([each.get(column, getattr(row, column)) for column in _STRATEGY] for each in (old, {}))
+            yield FieldChange(word, *_pair(_shown_strategy(*before), _shown_strategy(*after)))
+        elif isinstance(old[name], dict) and isinstance(new, dict):
             yield from _parts(word, old[name], new)
         else:
             yield FieldChange(word, *_pair(shown(old[name]), shown(new)))
@@ -66,7 +74,8 @@ def fields_of(
             continue
         if name == "provider_model" and value.name == getattr(row, "name", ""):
             continue
-        yield FieldChange(spelled.get(name, name), new=shown(value))
+        text = _shown_strategy(row.strategy, row.layers) if name in _STRATEGY else shown(value)  # type: ignore[attr-defined]  # only models with both columns have one
+        yield FieldChange(spelled.get(name, name), new=text)
 
 
 def _key_changes(
@@ -106,6 +115,27 @@ def shown(value: Any) -> str:
     if isinstance(value, str) and _PLAIN.fullmatch(value) and value not in ("true", "false", "null"):
         return value
     return _as_json(value)
+
+
+def shown_days(days: Iterable[int]) -> str:
+    """Weekdays in their order: mon, tue."""
+    if set(days) == set(range(len(DAYS))):
+        return _("every day")
+    return ", ".join(DAYS[day] for day in sorted(set(days)) if 0 <= day < len(DAYS))
+
+
+def shown_time(at: time) -> str:
+    """A time of day without what is 0 of it: 08:00."""
+    return at.isoformat() if at.microsecond else at.isoformat("seconds" if at.second else "minutes")
+
+
+def _shown_strategy(strategy: str, layers: list[Mapping[str, Any]]) -> str:
+    """A preset's name, or layers on one line: effective_cost asc 1, speed_score 0.9."""
+    if not layers:
+        return shown(strategy)
+    return ", ".join(
+        " ".join(shown(layer[name]) for name in ("field", "order", "weight") if name in layer) for layer in layers
+    )
 
 
 def printable(text: str) -> str:

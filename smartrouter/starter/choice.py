@@ -29,16 +29,17 @@ def choose(
         "model_groups": [
             group
             for group in everything["model_groups"]
-            if {member["channel"] for member in group["channels"]} <= names
+            if {member["channel"] for member in group.get("channels", ())} <= names
         ],
         "tenants": [dict(tenant) for tenant in everything["tenants"]],
     }
 
 
 def first_model(document: Mapping[str, Any]) -> str | None:
-    """A name that a first call can ask for: the first group, else the first channel's first model, else None."""
+    """A name that a first call can ask for: the first group with members, else the first channel's first model, else None."""
     for group in document["model_groups"]:
-        return str(group["name"])
+        if group.get("channels"):
+            return str(group["name"])
     for channel in document["channels"]:
         return f"{channel['provider']}/{channel['models'][0]}"
     return None

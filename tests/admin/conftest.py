@@ -12,7 +12,7 @@ from django.test import Client
 from billing.models import UsageHour, UsageRecord
 from channels.models import Channel, ChannelKey, Offering, OfferingPrice
 from providers.models import ExchangeRate, ModelPrice, Provider, ProviderModel
-from routing.models import GroupMember, ModelGroup, WebProcess
+from routing.models import GroupMember, ModelGroup, StrategyRule, WebProcess
 from smartrouter.accounts.keys import digest_of, hint_of
 from smartrouter.accounts.models import Membership, RouterKey, Tenant, User
 from smartrouter.lib.clock import mint_uuid7
@@ -107,7 +107,8 @@ def world(db: None) -> World:
         hour=NOON, tenant="acme", router_key="ci", offering="gpt-4o-mini", provider="openai", channel="openai-main"
     )
     process = WebProcess.objects.create(uid=UUID(int=7), host="web-1", pid=7, data_folder="/data")
-    rows = [provider, model, rate, tenant, channel, offering, group, router_key, user, record, hour, process]
+    rule = StrategyRule.objects.create(pattern="gpt-*", strategy="cost_first")
+    rows = [provider, model, rate, tenant, channel, offering, group, rule, router_key, user, record, hour, process]
     return World(
         provider, other, model, other_model, channel, key, offering, group, tenant, router_key, record,
         {row._meta.label_lower: row for row in rows},

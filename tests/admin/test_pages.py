@@ -15,7 +15,7 @@ from django.urls import reverse
 
 from channels.models import Channel, ChannelKey, Offering
 from providers.models import ModelPrice, Provider, ProviderModel
-from routing.models import GroupMember, ModelGroup
+from routing.models import GroupMember, ModelGroup, StrategyRule
 from smartrouter.accounts.models import Membership, RouterKey, Tenant, User
 from tests.admin.conftest import SECRETS, World
 
@@ -93,7 +93,8 @@ def add_twins(world: World, number: int) -> None:
     key.set_secret(f"sk-{number}-0123456789")
     key.save()
     Offering.objects.create(channel=channel, provider_model=model)
-    group = ModelGroup.objects.create(name=f"g{number}")
+    group = ModelGroup.objects.create(name=f"g{number}", selects=True, max_cost_per_1k=1, fallback=world.group)
+    StrategyRule.objects.create(pattern=f"p{number}-*", layers=[{"field": "speed_score", "weight": 1}])
     GroupMember.objects.create(group=group, channel=channel, model="m")
     user = User.objects.create_user(f"u{number}")
     Membership.objects.create(user=user, tenant=tenant)

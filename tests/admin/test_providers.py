@@ -72,7 +72,7 @@ def test_capabilities_and_tags_are_saved_as_lists(world: World, root: Client) ->
 
     world.model.refresh_from_db()
     assert answer.status_code == 302
-    assert (sorted(world.model.capabilities), world.model.tags) == (["audio", "vision"], ["qwen", "free"])
+    assert (sorted(world.model.capabilities or []), world.model.tags) == (["audio", "vision"], ["qwen", "free"])
 
 
 def test_a_price_is_added_with_its_empty_lists(world: World, root: Client) -> None:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ def fill() -> None:
 
     from channels.models import Channel, ChannelKey, Offering, OfferingPrice
     from providers.models import ExchangeRate, ModelPrice, Provider, ProviderModel
-    from routing.models import GroupMember, ModelGroup
+    from routing.models import GroupMember, ModelGroup, StrategyRule, TimePolicy
     from smartrouter.accounts.keys import digest_of
     from smartrouter.accounts.models import Membership, RouterKey, Tenant, User
     from smartrouter.lib.sealing import Secret
@@ -61,12 +61,13 @@ def fill() -> None:
     Membership.objects.create(user=user, tenant=parent, role="admin")
     RouterKey.objects.create(
         tenant=child, name="main", owner=user, digest=digest_of(ROUTER_KEY), hint="rk_can…cccc", expires_at=MOMENT,
-        allowed_models=["auto:*", ODD_TEXT],
+        allowed_models=["auto:*", ODD_TEXT], denied_models=[ODD_TEXT], default_model=ODD_TEXT, can_choose_strategy=True,
     )  # fmt: skip
     provider = Provider.objects.create(name="sim", base_url="http://127.0.0.1:9/v1", kind="local")
     model = ProviderModel.objects.create(
         provider=provider, name="m", context_length=2**31 - 1, quality_score=0.1 + 0.2, tags=["ü", "a"],
     )  # fmt: skip
+    ProviderModel.objects.create(provider=provider, name="plain", capabilities=[])
     ModelPrice.objects.create(
         provider_model=model, input=Decimal("0.000000001"), output=Decimal("12345.678901234"), effective_from=MOMENT,
         tiers=[{"min_prompt_tokens": 200000, "input": "2.50"}],
@@ -83,8 +84,20 @@ def fill() -> None:
     key.save()
     offering = Offering.objects.create(channel=channel, provider_model=model, name="m", aliases=["gpt", "汉字"])
     OfferingPrice.objects.create(offering=offering, input=Decimal(0), effective_from=MOMENT)
-    virtual = ModelGroup.objects.create(name="auto:fast", description=ODD_TEXT)
-    GroupMember.objects.create(group=virtual, channel=channel, model="m", weight=0.1)
+    # A group whose fallback has a higher id.
+    virtual = ModelGroup.objects.create(
+        name="auto:fast", description=ODD_TEXT, layers=[{"field": "free", "weight": 1 / 3}]
+    )
+    last = ModelGroup.objects.create(
+        name="auto:last", strategy="hybrid", selects=True, tags=["汉字"], max_cost_per_1k=Decimal("0.000000001"),
+        min_context_length=2**31 - 1, capabilities=["vision"], provider_kinds=["local"], regions=["eu"],
+    )  # fmt: skip
+    ModelGroup.objects.filter(pk=virtual.pk).update(fallback=last)
+    TimePolicy.objects.create(
+        group=virtual, members_of=last, days=[6, 0], start=time(23, 59, 59, 999999), timezone="Asia/Shanghai"
+    )
+    StrategyRule.objects.create(pattern="汉字*", layers=[{"field": "speed_score", "order": "asc", "weight": 0.1}])
+    GroupMember.objects.create(group=virtual, channel=channel, model="m", weight=0.1, daily_limit=2**31 - 1)
     GroupMember.objects.create(group=virtual, waiting_for="later", model="m")
     LogEntry.objects.create(
         user=user, content_type=ContentType.objects.get_for_model(Tenant), object_id=str(parent.pk), object_repr="above",

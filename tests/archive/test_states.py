@@ -10,11 +10,11 @@ from tests.archive.places import ENGINES, LATER, Place
 pytestmark = pytest.mark.timeout(300)
 Sources = dict[str, tuple[Place, Path]]
 Make = Callable[[str], Place]
-REGION = """
+MOTTO = """
 import django; django.setup()
 from django.db import connection
 cursor = connection.cursor()
-cursor.execute("SELECT name, region FROM providers_provider")
+cursor.execute("SELECT name, motto FROM providers_provider")
 print(cursor.fetchall())
 """
 
@@ -31,10 +31,10 @@ def test_an_older_archive_is_loaded_into_tables_of_its_time_and_migrated_forward
         "restore", str(archive), "--replace", "--yes", **LATER
     )  # these tables are of a later state than the rows
 
-    assert later.run("-c", REGION, **LATER).stdout == "[('sim', 'region of sim')]\n"
+    assert later.run("-c", MOTTO, **LATER).stdout == "[('sim', 'motto of sim')]\n"
     assert later.show() == old.show()
     assert int(later.content("next")) == 4
-    assert "[X] 9999_region" in later.done("showmigrations", "providers", **LATER)
+    assert "[X] 9999_motto" in later.done("showmigrations", "providers", **LATER)
 
 
 def test_a_newer_archive_and_a_newer_database_are_refused(
@@ -55,7 +55,7 @@ def test_a_newer_archive_and_a_newer_database_are_refused(
     assert (
         "No backup was made. The database is not up to date with this SmartRouter: run “manage.py migrate”." in old_one
     )
-    assert "comes from a newer SmartRouter (its migration providers.9999_region is unknown here)" in sentences[0]
-    newer = "by a newer SmartRouter (providers.9999_region is unknown here): run this command with that version."
+    assert "comes from a newer SmartRouter (its migration providers.9999_motto is unknown here)" in sentences[0]
+    newer = "by a newer SmartRouter (providers.9999_motto is unknown here): run this command with that version."
     assert all(newer in sentence for sentence in sentences[1:])
     assert list((later.data / "backups").iterdir()) == []

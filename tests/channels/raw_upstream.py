@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import aiohttp
 import orjson
@@ -81,6 +82,9 @@ async def raw_upstream(*scripts: Sequence[bytes], headers: Secret | None = None)
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     url = URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/chat/completions")
     channel = ChannelRecord(
+        kind="official",
+        region="",
+        zone=ZoneInfo("UTC"),
         ref=1, name="raw", provider="raw", adapter=OPENAI, chat_url=url, owner=None, is_active=True, priority=1,
         weight=1.0, keys=(KeyRecord(1, "one", Secret(KEY)),), headers=headers, proxy_url=None, params={},
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=5), first_content_s=5, idle_s=5, total_s=5,

@@ -36,9 +36,14 @@ model_groups:
   - name: "auto:free"
     display_name: "Free models"
     description: "Everything that costs nothing"
-    channels:
-      - {provider: groq, model: llama-3.1-8b-instant, priority: 1, weight: 1.5}
-      - {provider: openrouter, model: "meta-llama/llama-3.1-8b-instruct:free", priority: 2, weight: 1.0}
+    routing_strategy:                     # a list of layers, or the name of a preset
+      - {field: effective_cost, order: asc, weight: 1.0}
+      - {field: speed_score, order: desc, weight: 0.9}
+      - {field: quota_remaining, order: desc, weight: 0.7}
+    filters: {max_cost_per_1k: 0.0, min_context_length: 4000}
+    channels:                             # members by provider or by channel name
+      - {provider: groq, model: llama-3.1-8b-instant, priority: 1, weight: 1.5, daily_limit: 1000}
+      - {provider: openrouter, model: "meta-llama/llama-3.1-8b-instruct:free", priority: 2, weight: 1.0, daily_limit: 1000}
 tenants:
   - name: acme
     parent: null
@@ -54,12 +59,7 @@ channels:
   - {name: openai-main, provider: openai, keys: ["env:OPENAI_API_KEY"], priority: 1, weight: 1.0,
      daily_limit: 1000, rpm: 500, models: [gpt-4o-mini], budgets: [{window: day, limit_usd: 20}]}
 model_groups:
-  - name: "auto:free"
-    routing_strategy:
-      - {field: effective_cost, order: asc, weight: 1.0}
-    filters: {max_cost_per_1k: 0.0, min_context_length: 4000}
-    channels:
-      - {provider: groq, model: llama-3.1-8b-instant, priority: 1, weight: 1.5, daily_limit: 1000}
+  - {name: "auto:free", daily_limit: 1000, sticky: true, channels: [{provider: groq, model: m, daily_limit: 1000}]}
 tenants:
   - name: acme
     budgets: [{window: month, limit_usd: 100, soft_limit_usd: 80}]
@@ -70,7 +70,8 @@ tenants:
 # Every block, and every field with a value that is not its default.
 EVERYTHING = f"""\
 providers:
-  - {{name: openai, display_name: OpenAI 公司, kind: reseller, adapter: openrouter, base_url: "https://api.openai.com/v1"}}
+  - {{name: openai, display_name: OpenAI 公司, kind: reseller, adapter: openrouter, region: us-east,
+     base_url: "https://api.openai.com/v1"}}
   - {{name: local, kind: local, base_url: "http://127.0.0.1:11434/v1", active: false}}
 models:
   - provider: openai
@@ -100,6 +101,7 @@ models:
         windows: [{{days: [0, 6], start: 01:00, end: 10:30, tz: Asia/Shanghai, output: 0.1}}]
         source: https://example.com/prices
       - {{effective_from: "2027-03-04T05:06:07.000089+02:00", input: 1, output: 2}}
+  - {{provider: openai, model: gpt-plain, capabilities: []}}
 exchange_rates:
   - {{currency: CNY, usd: 0.1400000001, effective_from: 2026-01-01T00:00:00Z}}
 tenants:
@@ -110,8 +112,8 @@ tenants:
     active: false
     can_see_channels: true
     router_keys:
-      - {{name: ci, key: "env:ACME_CI_KEY", models: ["auto:*"], owner: nobody-yet, expires_at: 2030-01-01,
-         active: false}}
+      - {{name: ci, key: "env:ACME_CI_KEY", models: ["auto:*"], denied_models: ["gpt-4*", "local/*"],
+         default_model: "auto:all", can_choose_strategy: true, owner: nobody-yet, expires_at: 2030-01-01, active: false}}
       - {{name: literal, key: {LITERAL_ROUTER_KEY}}}
     users:
       - {{username: ann, role: admin, email: ann@example.com, first_name: Ann, last_name: 李}}
@@ -127,6 +129,8 @@ channels:
       - {{name: fast, model: gpt-new, aliases: [quick, "007"], active: false, price: {{input: 0, output: 0}}}}
     priority: 3
     weight: 0.25
+    region: eu
+    timezone: Europe/Berlin
     proxy_url: "{PROXY}"
     extra_headers: {{X-Team: "{HEADER}", X-Also: "env:OPENAI_API_KEY"}}
     param_overrides: {{temperature: 0.2, top_p: 1.0, seed: 7, stop: null, nested: {{b: [true, "x"], a: 1e-7}}}}
@@ -138,18 +142,37 @@ model_groups:
     display_name: All
     description: "Two lines,\\n  the second indented: # no comment"
     active: false
+    routing_strategy:
+      - {{field: effective_cost, order: desc, weight: 0.5}}
+      - {{field: speed_score}}
+      - {{field: local, weight: 0}}
+    fallback: auto:some
     channels:
-      - {{channel: main, model: fast, priority: 2, weight: 0.5, active: false}}
+      - {{channel: main, model: fast, priority: 2, weight: 0.5, daily_limit: 50, active: false}}
       - {{provider: openai, model: gpt-4o-mini}}
       - {{provider: not-here-yet, model: some-model}}
-  - {{name: auto:none, channels: []}}
+    time_policies:
+      - {{days: [mon, 6, Tuesday], from: 08:00, to: 18:30:15, timezone: Asia/Shanghai, routing_strategy: local_first,
+         members_of: auto:some, active: false}}
+      - {{from: 22:00, to: 06:00, routing_strategy: [{{field: free, weight: 3}}]}}
+      - {{members_of: auto:none}}
+  - {{name: auto:none, channels: [], active: false}}
+  - name: auto:some
+    routing_strategy: cost_first
+    tags: [qwen, 30b]
+    filters: {{max_cost_per_1k: 0.000000001, min_context_length: 4000, capabilities: [vision, reasoning],
+              provider_kinds: [local, reseller], regions: [eu, us-east]}}
+  - {{name: auto:any, select: true}}
+strategies:
+  - {{names: "*", routing_strategy: balanced}}
+  - {{names: "gpt-*", routing_strategy: [{{field: quality_score, weight: 2.5}}, {{field: response_time, order: asc}}]}}
 """
 
 CONFIGURED = (
     "accounts.Tenant", "accounts.User", "accounts.Membership", "accounts.RouterKey",
     "providers.Provider", "providers.ProviderModel", "providers.ModelPrice", "providers.ExchangeRate",
     "channels.Channel", "channels.ChannelKey", "channels.Offering", "channels.OfferingPrice",
-    "routing.ModelGroup", "routing.GroupMember", "routing.Change",
+    "routing.ModelGroup", "routing.GroupMember", "routing.TimePolicy", "routing.StrategyRule", "routing.Change",
 )  # fmt: skip
 
 

@@ -62,7 +62,7 @@ model_groups:
   "auto:old":
     display_name: Old
     channels: [{provider: p, model: m}, {provider: c, model: m}, {provider: nowhere, model: m}]
-  "auto:bare":
+  "auto:bare": {active: false}
 """)
 
     assert [(g.name, g.display_name) for g in ModelGroup.objects.all()] == [("auto:bare", ""), ("auto:old", "Old")]

@@ -34,9 +34,10 @@ def test_apply_says_what_it_did_and_a_second_time_that_it_did_nothing(tmp_path: 
         f"warning: {path}:2: model_groups[0].channels[0]: There is no provider or channel “x” yet; the member waits for it."
     )
     assert run("apply", str(path))[0] == "No changes.\n"
-    path.write_text("tenants: [{name: t, active: false}]\nmodel_groups: [{name: g, channels: []}]\n")
+    path.write_text("tenants: [{name: t, active: false}]\nmodel_groups: [{name: g, active: false, channels: []}]\n")
     assert run("apply", str(path)) == (
-        "tenants:\n  switched off: tenant t\nmodel_groups:\n  removed: group member g: x/m\n1 switched off, 1 removed.\n",
+        "tenants:\n  switched off: tenant t\n"
+        "model_groups:\n  switched off: model group g\n  removed: group member g: x/m\n2 switched off, 1 removed.\n",
         "",
     )
 
@@ -123,7 +124,7 @@ def test_neither_output_nor_logs_show_a_secret(tmp_path: Path) -> None:
 
 def test_a_wrong_file_leaves_the_database_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "f.yml"
-    path.write_text(EVERYTHING + "  - {name: 'a b'}\n")
+    path.write_text(EVERYTHING + "  - {names: 'a b', routing_strategy: auto}\n")
     before = everything_stored()
 
     with pytest.raises(CommandError, match="there is 1 problem"):

@@ -42,11 +42,31 @@ EDITS = (
     ("{name: leaf, parent: root, kind: team}", "{name: leaf, kind: team}"),
     (LITERAL_KEY, "a-new-literal-key-42"),
     ("expires_at: 2030-01-01", "expires_at: 2031-06-01T12:00:00Z"),
+    (", capabilities: []", ""),
+    ("region: us-east,", ""),
+    ("    timezone: Europe/Berlin\n", ""),
+    ('denied_models: ["gpt-4*", "local/*"]', 'denied_models: ["gpt-4*"]'),
+    ("field: speed_score}", "field: speed_score, order: asc}"),
+    ("fallback: auto:some", "fallback: auto:any"),
+    ("daily_limit: 50", "daily_limit: 60"),
+    ("routing_strategy: cost_first\n", "routing_strategy: [{field: free}]\n"),
+    ("tags: [qwen, 30b]", "select: true"),
+    ("max_cost_per_1k: 0.000000001, ", ""),
+    ("routing_strategy: local_first,\n         members_of: auto:some", "members_of: auto:none"),
+    ("- {from: 22:00, to: 06:00", "- {from: 23:00, to: 24:00"),
+    ("- {members_of: auto:none}", "- {days: [0, 1, 2, 3, 4, 5, 6], members_of: auto:none}"),
+    ('"*", routing_strategy: balanced', '"*", routing_strategy: hybrid'),
+    ("weight: 2.5}, {field: response_time, order: asc}", "weight: 2.5}, {field: response_time}"),
 )
 CHANGED = """\
+providers:
+  changed: provider openai
+      region: us-east -> (none)
 models:
   changed: model price openai/gpt-4o-mini from 2026-01-01 00:00
       input: 0.150000001 -> 0.2
+  changed: provider model openai/gpt-plain
+      capabilities: [] -> (none)
 exchange_rates:
   added: exchange rate CNY from now
       usd: 0.1400000001 -> 0.15
@@ -54,10 +74,12 @@ tenants:
   changed: tenant leaf
       parent: root -> (none)
   changed: router key root/ci
+      denied_models: ["gpt-4*", "local/*"] -> ["gpt-4*"]
       expires_at: 2030-01-01T00:00:00Z -> 2031-06-01T12:00:00Z
 channels:
   renamed: channel primary (was main)
       weight: 0.25 -> 2
+      timezone: Europe/Berlin -> UTC
       param_overrides.stop_too: (none) -> ["a"]
       param_overrides.temperature: 0.2 -> 0.3
       param_overrides.top_k: (none) -> 4
@@ -70,11 +92,28 @@ channels:
       input: 0 -> 1.5
   switched off: channel plain
 model_groups:
+  changed: model group auto:some
+      routing_strategy: cost_first -> free 1
+      tags: ["qwen", "30b"] -> []
+      filters.max_cost_per_1k: 0.000000001 -> (none)
   changed: model group auto:all
       display_name: All -> (none)
+      routing_strategy: effective_cost desc 0.5, speed_score 1, local 0 -> effective_cost desc 0.5, speed_score asc 1, local 0
+      fallback: auto:some -> auto:any
+  changed: group member auto:all: primary/fast
+      daily_limit: 50 -> 60
   added: group member auto:all: openai/gpt-4o
   removed: group member auto:all: openai/gpt-4o-mini
-3 added, 6 changed, 1 renamed, 1 switched off, 1 removed.
+  changed: time policy auto:all: mon, tue, sun 08:00-18:30:15 Asia/Shanghai
+      routing_strategy: local_first -> (none)
+      members_of: auto:some -> auto:none
+  added: time policy auto:all: every day 23:00-00:00 UTC
+      routing_strategy: free 3
+  removed: time policy auto:all: every day 22:00-06:00 UTC
+strategies:
+  changed: strategy rule *
+      routing_strategy: balanced -> hybrid
+4 added, 12 changed, 1 renamed, 1 switched off, 2 removed.
 """
 
 
@@ -233,7 +272,7 @@ def test_what_could_trick_a_terminal_is_shown_as_escapes(tmp_path: Path) -> None
 
 
 def test_long_texts_are_cut_to_where_they_differ() -> None:
-    text = "model_groups: [{name: g, description: '%s'}]"
+    text = "model_groups: [{name: g, active: false, description: '%s'}]"
     apply(text % ("x" * 500 + "old" + "y" * 500))
 
     (line,) = apply(text % ("x" * 500 + "new" + "y" * 500)).lines

@@ -7,7 +7,7 @@ import pytest
 from routing.models import Change
 from smartrouter.accounts.keys import digest_of
 from smartrouter.configfile import ConfigError, apply_document, apply_files
-from smartrouter.configfile.schema import LATER
+from smartrouter.configfile.later import LATER
 from tests.configfile.documents import EVERYTHING, EXAMPLE, WITH_LATER_FIELDS, everything_stored
 
 pytestmark = pytest.mark.django_db
@@ -187,13 +187,12 @@ def test_the_fields_of_later_versions_are_refused_one_by_one(tmp_path: Path) -> 
             "f.yml:3 channels[0].daily_limit",
             "f.yml:3 channels[0].rpm",
             "f.yml:3 channels[0].budgets",
-            "f.yml:6 model_groups[0].routing_strategy",
-            "f.yml:8 model_groups[0].filters",
-            "f.yml:10 model_groups[0].channels[0].daily_limit",
-            "f.yml:13 tenants[0].budgets",
-            "f.yml:15 tenants[0].router_keys[0].rpm",
-            "f.yml:15 tenants[0].router_keys[0].tpm",
-            "f.yml:15 tenants[0].router_keys[0].budgets",
+            "f.yml:5 model_groups[0].daily_limit",
+            "f.yml:5 model_groups[0].sticky",
+            "f.yml:8 tenants[0].budgets",
+            "f.yml:10 tenants[0].router_keys[0].rpm",
+            "f.yml:10 tenants[0].router_keys[0].tpm",
+            "f.yml:10 tenants[0].router_keys[0].budgets",
         ]
     )
     assert all("not known to this version yet" in message for message in found)
@@ -226,9 +225,9 @@ channels:
 
 
 def test_a_wrong_last_block_takes_back_everything_before_it(tmp_path: Path) -> None:
-    found = refusal_of(EVERYTHING + "  - {name: 'a b'}\n", tmp_path)
+    found = refusal_of(EVERYTHING + "  - {names: 'a b', routing_strategy: auto}\n", tmp_path)
 
-    assert len(found) == 1 and "model_groups[2].name" in found[0]
+    assert len(found) == 1 and "strategies[2].names" in found[0]
     assert not Change.objects.exists()
 
 

@@ -1,6 +1,6 @@
 """The document's schema beside the models."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 
 import msgspec
 import pytest
@@ -8,7 +8,7 @@ from django.db import models
 
 from channels.models import Channel, ChannelKey, Offering
 from providers.models import DatedRates, Provider, ProviderModel
-from routing.models import GroupMember, ModelGroup
+from routing.models import GroupMember, ModelGroup, TimePolicy
 from smartrouter.accounts.models import RouterKey, Tenant
 from smartrouter.configfile import schema
 from smartrouter.configfile.rows import FIELD_NAMES
@@ -24,7 +24,9 @@ PAIRS: list[tuple[type[schema.Spec], type[models.Model]]] = [
     (schema.ChannelKeySpec, ChannelKey),
     (schema.OfferingSpec, Offering),
     (schema.ModelGroupSpec, ModelGroup),
+    (schema.FiltersSpec, ModelGroup),
     (schema.MemberSpec, GroupMember),
+    (schema.TimePolicySpec, TimePolicy),
 ]
 # Fields that are no column, or whose default the document decides by place (a first key is "default").
 OWN = {
@@ -39,8 +41,17 @@ OWN = {
     "hint",
     "timeouts",
     "effective_from",
+    "routing_strategy",
+    "filters",
+    "time_policies",
+    "days",
 }
-OWN_OF = {(schema.ChannelKeySpec, "name"), (schema.OfferingSpec, "name"), (schema.ChannelSpec, "models")}
+OWN_OF = {
+    (schema.ChannelKeySpec, "name"),
+    (schema.OfferingSpec, "name"),
+    (schema.ChannelSpec, "models"),
+    (schema.ModelGroupSpec, "select"),
+}
 SEALED = {"proxy_url", "extra_headers"}
 
 
@@ -61,6 +72,9 @@ def test_a_field_that_is_left_out_means_what_the_models_default_means(
         column = model._meta.get_field(name)
         assert isinstance(column, models.Field)
         default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+
+        if isinstance(column, models.TimeField):
+            default = time.fromisoformat(default)
 
         assert default == column.get_default(), f"{spec.__name__}.{field.name}"
         compared += 1

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from tests.routing.choosing import choosing_document
 from tests.routing.configuration import answers_document
 from tests.routing.proxy import ForwardProxy, running_proxy
 from tests.stack import ROOT, Stack, running_stack
@@ -27,6 +28,14 @@ def stack(proxy: ForwardProxy) -> Iterator[Stack]:
         command = [sys.executable, "manage.py", "ingest"]
         with (made.data / "ingest.log").open("ab") as log:
             made.processes.append(subprocess.Popen(command, cwd=ROOT, env=made.env, stdout=log, stderr=log))
+        yield made
+        assert "Traceback" not in made.log
+
+
+@pytest.fixture(scope="session")
+def choosing() -> Iterator[Stack]:
+    """The stack for tests of names, rules and choices."""
+    with running_stack(choosing_document()) as made:
         yield made
         assert "Traceback" not in made.log
 

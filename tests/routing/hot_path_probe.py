@@ -22,7 +22,7 @@ seen: list[str] | None = None
 
 
 def note(what: str) -> None:
-    if seen is not None and threading.current_thread().name not in ("live-table", "session-rows"):
+    if seen is not None and threading.current_thread().name not in ("live-table", "session-rows", "quota-rows"):
         seen.append(what)
 
 
@@ -98,7 +98,11 @@ REQUESTS: dict[str, Callable[[], Awaitable[int]]] = {
     "all upstreams failed": lambda: ask("POST", "/v1/chat/completions", chat("broken")),
     "cut stream": lambda: ask("POST", "/v1/chat/completions", chat("cut", stream=True)),
     "client left": lambda: ask("POST", "/v1/chat/completions", chat("slow", stream=True), leave_after=2),
+    "route": lambda: ask("POST", "/v1/route", chat("m")),
+    "route to nobody": lambda: ask("POST", "/v1/route", chat("m", models=["tag:fast"], max_tokens=10**9)),
+    "several models": lambda: ask("POST", "/v1/chat/completions", chat("broken", models=["m"])),
     "models": lambda: ask("GET", "/v1/models"),
+    "tags": lambda: ask("GET", "/v1/models?tags=true"),
     "model": lambda: ask("GET", "/v1/models/m"),
     "wrong key": lambda: ask("POST", "/v1/chat/completions", chat("m"), key="rk_wrong_" + "x" * 30),
     "unknown model": lambda: ask("POST", "/v1/chat/completions", chat("nothing")),

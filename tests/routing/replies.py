@@ -2,13 +2,14 @@
 
 import asyncio
 import re
+import urllib.request
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 import orjson
 
-from tests.stack import KEY
+from tests.stack import KEY, Stack
 
 DONE = b"[DONE]"
 
@@ -142,3 +143,17 @@ def chat(model: str, *, stream: bool = False, **more: Any) -> dict[str, Any]:
     if stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     return body
+
+
+def models_of(stack: Stack, key: str = KEY, *, query: str = "?tags=true") -> dict[str, dict[str, Any]]:
+    """What GET /v1/models lists for a key, by id in its order."""
+    request = urllib.request.Request(f"{stack.url}/v1/models{query}", headers={"Authorization": f"Bearer {key}"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        found = orjson.loads(answer.read())
+    assert found["object"] == "list"
+    return {entry["id"]: entry for entry in found["data"]}
+
+
+def listed(stack: Stack, key: str = KEY) -> set[str]:
+    """The names that GET /v1/models lists for a key, tags as well."""
+    return set(models_of(stack, key))

@@ -9,6 +9,7 @@ from channels.records import KeyRecord
 from providers.prices import Rates, Tier, Window
 from routing import rows as r
 from routing.changes import LOGGED_MODELS
+from routing.strategies import Layer
 from smartrouter.lib.sealing import Secret
 from tests.routing import tables as t
 
@@ -26,6 +27,7 @@ def rates() -> Rates:
 def full_tables() -> Tables:
     """At least one row of every model, with every kind of value that there is."""
     headers, proxy = Secret({"x-canary": CANARIES[1]}), Secret(f"http://user:{CANARIES[2]}@127.0.0.1:1")
+    layers = (Layer("quality_score", "desc", 2.5), Layer("effective_cost", "asc", 1.0))
     rows: dict[str, list[Any]] = {
         "accounts.tenant": [t.tenant(1), t.tenant(2, 1)],
         "accounts.routerkey": [t.router_key(n, 1, allowed=("auto:*", "模型")) for n in range(1, 901)],
@@ -40,8 +42,15 @@ def full_tables() -> Tables:
         ],
         "channels.offering": [t.offering(1, 1, 1)],
         "channels.offeringprice": [r.PriceRow(1, 1, rates())],
-        "routing.modelgroup": [r.GroupRow(1, "auto", True, 0)],
-        "routing.groupmember": [r.MemberRow(1, 1, 1, None, "", "m", 0, 1, 0.5, True)],
+        "routing.strategyrule": [t.rule(1, "*", "hybrid"), r.StrategyRuleRow(2, "gpt-*", "", layers)],
+        "routing.modelgroup": [
+            r.GroupRow(1, "auto", True, 0),
+            t.group(2, layers=layers, selects=True, tags=("free",), max_cost_per_1k=0.5, kinds=("local",), fallback=1),
+        ],
+        "routing.groupmember": [r.MemberRow(1, 1, 1, None, "", "m", 0, 1, 0.5, True, daily_limit=9)],
+        "routing.timepolicy": [
+            t.policy(1, 1, days=frozenset({0, 6}), start=clock(22), end=clock(6, 30), layers=layers, members_of=2),
+        ],
     }
     assert tuple(rows) == LOGGED_MODELS
     return {label: {row.ref: row for row in found} for label, found in rows.items()}

@@ -47,11 +47,24 @@ def test_each_operation_names_its_errors_and_asks_for_a_router_key() -> None:
 def test_a_client_is_told_of_sessions_and_what_they_cost() -> None:
     operation = schema()["paths"]["/v1/chat/completions"]["post"]
 
-    assert [(each["in"], each["name"]) for each in operation["parameters"]] == [("header", "x-session-id")]
+    assert ("header", "x-session-id") in [(each["in"], each["name"]) for each in operation["parameters"]]
     assert set(operation["responses"]["200"]["headers"]) == {
         "x-smartrouter-cost-usd",
         "x-smartrouter-session-cost-usd",
     }
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/route"])
+def test_a_client_is_told_how_to_choose_a_strategy_and_several_models(path: str) -> None:
+    document = schema()
+    operation = document["paths"][path]["post"]
+    (content,) = operation["requestBody"]["content"].values()
+    named = content["schema"]["$ref"].rpartition("/")[2]
+    body = document["components"]["schemas"][named]
+
+    assert {"x-smartrouter-strategy", "x-smartrouter-provider"} <= {each["name"] for each in operation["parameters"]}
+    assert {"model", "models", "messages"} <= body["properties"].keys()
+    assert ("messages" in body.get("required", ())) == (path == "/v1/chat/completions")
 
 
 def test_the_documentation_page_loads_nothing_from_elsewhere() -> None:
@@ -61,7 +74,7 @@ def test_the_documentation_page_loads_nothing_from_elsewhere() -> None:
     assert not re.search(r"""(?:src|href)=["'](?:https?:)?//""", page)
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models", "/v1/models/m"])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/route", "/v1/models", "/v1/models/m"])
 def test_a_v1_address_under_wsgi_answers_501_with_one_sentence(path: str) -> None:
     answer = Client().post(path, {}, content_type="application/json")
 

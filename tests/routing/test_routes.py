@@ -170,7 +170,7 @@ def test_an_answer_without_usage_is_estimated_marked_and_shown(stack: Stack, rec
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("models", ["m", "vision"]), ("route", "fallback"), ("provider", {"order": ["x"]}), ("plugins", [{"id": "web"}]),
+        ("route", "fallback"), ("provider", {"order": ["x"]}), ("plugins", [{"id": "web"}]),
         ("preset", "x"), ("fallbacks", ["x"]), ("previous_response_id", "resp_1"), ("web_search_options", {}),
         ("service_tier", "priority"), ("service_tier", "flex"), ("modalities", ["text", "audio"]), ("modalities", "text"),
         ("service_tier", ["auto"]), ("api_base", "http://x"), ("enable_search", True), ("service_tier", 1),

@@ -9,13 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from providers.capabilities import BITS
 from routing import rows as r
+from routing.strategies import PRESETS
 from routing.table import RoutingTable
 from smartrouter.lib.sealing import Secret
 from tests.routing import tables as t
 
 Rows = dict[tuple[str, int], Any]
 REFS = range(1, 4)
+DAY_MS = 86_400_000
+TAG_QUERIES = [("x",), ("x", "y"), ("m1",), ("free",), ("free", "x"), ("none",), ()]
+STRATEGIES = [PRESETS["auto"], PRESETS["cost_first"], PRESETS["fallback"]]
 
 
 def make_row(label: str, ref: int, random: Random) -> Any:
@@ -32,9 +37,18 @@ def make_row(label: str, ref: int, random: Random) -> Any:
         "accounts.tenant": lambda: t.tenant(ref, pick(None, *REFS), is_active=is_active),
         "accounts.routerkey": lambda: t.router_key(ref, parent(), digest=pick("d1", "d2", "d3", "d4"), is_active=is_active),
         "providers.exchangerate": lambda: r.ExchangeRateRow(ref, pick("CNY", "EUR"), Decimal(ref), ref * 1000),
-        "providers.provider": lambda: t.provider(ref, name=pick("p1", "p2", "p3"), adapter=pick("openai", "openrouter", "x")),
-        "providers.providermodel": lambda: t.model(ref, parent(), name=pick("m1", "m2"), is_active=is_active),
-        "providers.modelprice": lambda: t.price(ref, parent(), random.randrange(9), random.randrange(5)),
+        "providers.provider": lambda: t.provider(
+            ref, name=pick("p1", "p2", "p3"), adapter=pick("openai", "openrouter", "x"), kind=pick("official", "local"),
+            region=pick("", "eu"),
+        ),
+        "providers.providermodel": lambda: t.model(
+            ref, parent(), name=pick("m1", "m2"), is_active=is_active, is_free=pick(False, True),
+            tags=pick((), ("x",), ("x", "y")), context_length=pick(None, 8000, 128_000),
+            capabilities=pick(None, (), ("vision",)),
+        ),
+        "providers.modelprice": lambda: t.price(
+            ref, parent(), random.randrange(9), random.randrange(5), currency=pick("USD", "CNY", "EUR")
+        ),
         "channels.channel": lambda: t.channel(
             ref, parent(), name=pick("c1", "c2", "c3"), owner=pick(None, *REFS), is_active=is_active,
             priority=pick(1, 2), headers=pick(None, Secret({"X": "1"})), problem=pick("", "", "broken"),
@@ -44,8 +58,20 @@ def make_row(label: str, ref: int, random: Random) -> Any:
             ref, parent(), parent(), name=pick("o1", "o2", "m1"), aliases=pick((), ("a1",), ("a1", "o1"), ("m2",)),
             is_active=is_active,
         ),
-        "channels.offeringprice": lambda: t.price(ref, parent(), random.randrange(9), random.randrange(5)),
-        "routing.modelgroup": lambda: t.group(ref, name=pick("auto:x", "auto:y", "o1"), is_active=is_active),
+        "channels.offeringprice": lambda: t.price(
+            ref, parent(), random.randrange(9), random.randrange(5), currency=pick("USD", "CNY", "EUR")
+        ),
+        "routing.strategyrule": lambda: t.rule(ref, pick("*", "o*", "o1", "m*"), pick("auto", "fallback", "hybrid")),
+        "routing.modelgroup": lambda: t.group(
+            ref, name=pick("auto:x", "auto:y", "o1"), is_active=is_active, strategy=pick("", "cost_first"),
+            selects=pick(False, True), tags=pick((), ("x",), ("m1", "y"), ("free",)), max_cost_per_1k=pick(None, 0.0, 0.003),
+            min_context_length=pick(None, 16_000), capabilities=pick(0, BITS["vision"]), kinds=pick((), (), ("local",)),
+            regions=pick((), (), ("eu",)), fallback=pick(None, *REFS),
+        ),
+        "routing.timepolicy": lambda: t.policy(
+            ref, parent(), position=pick(1, 2), strategy=pick("", "hybrid"), members_of=pick(None, *REFS),
+            is_active=is_active, days=pick(frozenset(range(7)), frozenset({0})),
+        ),
         "routing.groupmember": lambda: t.member(
             ref, parent(), **pick({"channel": parent()}, {"provider": parent()}, {"waiting_for": pick("p1", "c1", "c3")}),
             model=pick("o1", "m1", "a1"), position=pick(1, 2, 3), priority=pick(1, 2), is_active=is_active,
@@ -60,6 +86,8 @@ def identity(label: str, row: Any) -> Any:
         return row.digest
     if label in ("providers.provider", "channels.channel", "routing.modelgroup"):
         return row.name
+    if label == "routing.strategyrule":
+        return row.pattern
     return row.ref
 
 
@@ -82,12 +110,19 @@ def seen(table: RoutingTable) -> dict[str, Any]:
     """All that requests can ask a table for, as it is now."""
     names = ["o1", "o2", "m1", "m2", "a1"]
     providers = [f"p{ref}" for ref in REFS]
-    groups = {name: table.members_of(row) for name, row in table.groups_by_name.items()}
+    pools = {name: table.pool_of(row) for name, row in table.groups_by_name.items()}
+    pools |= {f"tag:{tags}": table.tagged(frozenset(tags)) for tags in TAG_QUERIES}
     return {
         "keys": dict(table.keys_by_digest),
         "chains": {ref: table.chain_of(ref) for ref in REFS},
         "groups": dict(table.groups_by_name),
-        "members": {name: {c.ref: c for c in found} for name, found in groups.items()},
+        "pools": {name: {c.ref: c for c in pool} for name, pool in pools.items()},
+        "best first": {(name, s.name): list(pool.best_first(s)) for name, pool in pools.items() for s in STRATEGIES},
+        "rules": [table.rule_for(name) for name in ("o1", "o2", "m1", "x", "")],
+        "hours": {
+            name: (table.strategy_of_group(row), table.policy_of(row, 0), table.policy_of(row, 5 * DAY_MS))
+            for name, row in table.groups_by_name.items()
+        },
         "candidates": dict(table.candidates),
         "names": {name: dict(found) for name, found in table.names.items() if found},
         "by provider": {(p, n): {c.ref: c for c in table.of_provider(p, n)} for p in providers for n in names},
@@ -147,7 +182,7 @@ def test_the_version_moves_with_what_groups_are_made_of_and_not_with_keys() -> N
         table.put(label, 1, make_row(label, 1, Random(1)))
         versions.append(table.version)
 
-    assert versions == [0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert versions == [0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
 
 
 def test_a_candidate_has_the_channels_address_keys_and_prices() -> None:
@@ -209,6 +244,6 @@ def test_a_member_means_the_public_name_and_the_providers_own_only_where_no_chan
         ]
     )
 
-    members = table.members_of(table.groups_by_name["auto:g1"])
+    members = table.pool_of(table.groups_by_name["auto:g1"])
 
     assert sorted(candidate.ref for candidate in members) == [1, 3]

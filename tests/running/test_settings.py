@@ -30,3 +30,22 @@ def test_a_database_that_vanishes_is_noticed_within_seconds_unless_the_url_says_
         "sslmode": "require",
     }
     assert str(options["keepalives_idle"]) == "60"
+
+
+def test_the_default_strategy_is_a_preset_or_refused_with_all_of_them() -> None:
+    show = (
+        "import django; django.setup(); from django.conf import settings as s; from smartrouter.checks import check_settings;"
+        "print(s.LOAD_BALANCING_STRATEGY, *[problem.msg for problem in check_settings()])"
+    )
+
+    def shown(value: str) -> str:
+        env = {**os.environ, "DJANGO_SETTINGS_MODULE": "smartrouter.settings", "LOAD_BALANCING_STRATEGY": value}
+        done = subprocess.run(
+            [sys.executable, "-c", show], cwd=ROOT, env=env, capture_output=True, timeout=60, check=True
+        )
+        return done.stdout.decode().strip()
+
+    assert [shown(value) for value in ("", "Cost_First", "hybrid")] == ["auto", "cost_first", "hybrid"]
+    assert shown("cheapest").startswith(
+        "auto LOAD_BALANCING_STRATEGY is wrong: use one of auto, specified_provider, fallback, weighted_round_robin, "
+    )

@@ -148,8 +148,13 @@ def insert_keys(stack: Stack, count: int) -> None:
     """So many router keys of the tenant acme, fast; the digest of number n is that of its key."""
     now = "2026-01-01 00:00:00"
     tenant = stack.query("SELECT id FROM accounts_tenant WHERE name = 'acme'")[0]["id"]
-    columns = "tenant_id, name, digest, hint, env_name, allowed_models, is_active, created_at"
-    rows = ((tenant, f"n{n}", digest_key(key_number(n)), "rk", "", "[]", True, now) for n in range(count))
+    columns = (
+        "tenant_id, name, digest, hint, env_name, allowed_models, is_active, created_at,"
+        " denied_models, default_model, can_choose_strategy"
+    )
+    rows = (
+        (tenant, f"n{n}", digest_key(key_number(n)), "rk", "", "[]", True, now, "[]", "", False) for n in range(count)
+    )
     stack.stores.insert("accounts_routerkey", columns, rows)
 
 

@@ -7,9 +7,9 @@ from django.db import migrations, models
 from tests.archive.later_migrations import LATEST
 
 
-def name_regions(apps: Any, editor: Any) -> None:
+def name_mottos(apps: Any, editor: Any) -> None:
     for provider in apps.get_model("providers", "Provider").objects.all():
-        provider.region = f"region of {provider.name}"
+        provider.motto = f"motto of {provider.name}"
         provider.save()
     # A foreign key that is written here is checked only at the end of the transaction, unless somebody asks earlier.
     model = apps.get_model("providers", "ProviderModel").objects.first()
@@ -21,6 +21,6 @@ class Migration(migrations.Migration):
     dependencies = [("providers", LATEST)]
 
     operations = [
-        migrations.AddField("provider", "region", models.CharField(max_length=100, null=True)),
-        migrations.RunPython(name_regions, migrations.RunPython.noop),
+        migrations.AddField("provider", "motto", models.CharField(max_length=100, null=True)),
+        migrations.RunPython(name_mottos, migrations.RunPython.noop),
     ]
