@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
@@ -87,23 +88,25 @@ class Gate:
 
     def reason_against(self, candidate: Candidate) -> Reason | None:
         """Why the candidate takes no part; None: it does. NOT_KNOWN is for the caller to weigh."""
-        channel = candidate.channel
-        owner = channel.owner
-        if owner is not None and owner not in self.owners:
+        if self.is_foreign(candidate):
             return Reason.FOREIGN
-        if not (candidate.is_active and channel.is_active):
+        return lasting_reason(candidate, self.filters) or self.reason_now(candidate)
+
+    def is_foreign(self, candidate: Candidate) -> bool:
+        """Whether it belongs to a tenant whose channels the caller may not use."""
+        owner = candidate.channel.owner
+        return owner is not None and owner not in self.owners
+
+    def reason_now(self, candidate: Candidate) -> Reason | None:
+        """Why one that may serve others cannot serve this request."""
+        channel = candidate.channel
+        if not channel.is_active:  # switched off a moment ago
             return Reason.INACTIVE
-        if channel.problem:
-            return Reason.PROBLEM
         if self.has_rules:
             if is_denied(candidate, self.denied):
                 return Reason.DENIED
             if self.provider and channel.provider != self.provider:
                 return Reason.PROVIDER
-        if self.filters is not None:
-            reason = reason_of_filters(candidate, self.filters)
-            if reason is not None:
-                return reason
         context = candidate.context_length
         if context is not None and self.tokens > context:
             return Reason.CONTEXT
@@ -125,25 +128,53 @@ class Gate:
         return Excluded(candidate, reason, lacking)
 
 
-def sift(candidates: Iterable[Candidate], gate: Gate) -> tuple[list[Candidate], list[Excluded]]:
+class Standing(NamedTuple):
+    """Those of a pool who may serve somebody, and the others with what stands against them for everybody."""
+
+    open: tuple[Candidate, ...]
+    closed: tuple[Excluded, ...]
+
+
+def standing_of(candidates: Iterable[Candidate], filters: GroupRow | None) -> Standing:
+    """What does not depend on the request: as long as the candidates stay the same, so does this."""
+    reasons = [(candidate, lasting_reason(candidate, filters)) for candidate in candidates]
+    return Standing(
+        tuple(candidate for candidate, reason in reasons if reason is None),
+        tuple(Excluded(candidate, reason) for candidate, reason in reasons if reason is not None),
+    )
+
+
+def sift(standing: Standing, gate: Gate) -> tuple[list[Candidate], list[Excluded]]:
     """Those who may serve, and the others. Those of whom nothing is known may serve where nobody is known to be able to."""
     able: list[Candidate] = []
     unknown: list[Candidate] = []
-    others: list[Excluded] = []
-    against = gate.reason_against
-    for candidate in candidates:
-        reason = against(candidate)
+    others = [each for each in standing.closed if not gate.is_foreign(each.candidate)]
+    owners, reason_now = gate.owners, gate.reason_now
+    for candidate in standing.open:
+        owner = candidate.channel.owner
+        if owner is not None and owner not in owners:
+            continue
+        reason = reason_now(candidate)
         if reason is None:
             able.append(candidate)
         elif reason is Reason.NOT_KNOWN:
             unknown.append(candidate)
-        elif reason is not Reason.FOREIGN:
+        else:
             others.append(gate.excluded(candidate, reason))
     if unknown:
         if not able:
             return unknown, others
         others += [Excluded(candidate, Reason.NOT_KNOWN) for candidate in unknown]
     return able, others
+
+
+def lasting_reason(candidate: Candidate, filters: GroupRow | None) -> Reason | None:
+    """What stands against a candidate whoever asks for whatever; filters: the group's, None for a plain name."""
+    if not (candidate.is_active and candidate.channel.is_active):
+        return Reason.INACTIVE
+    if candidate.channel.problem:
+        return Reason.PROBLEM
+    return None if filters is None else reason_of_filters(candidate, filters)
 
 
 def reason_of_filters(candidate: Candidate, group: GroupRow) -> Reason | None:

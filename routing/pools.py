@@ -7,8 +7,10 @@ from random import Random
 
 from channels.records import Candidate
 from routing.candidates import Candidates
+from routing.eligible import Standing
 from routing.lots import Lots, drawn
 from routing.orders import Head, Key, Name, key_of, name_of, turned
+from routing.rows import GroupRow
 from routing.strategies import Kind, Strategy
 from routing.tags import Selection
 
@@ -32,6 +34,8 @@ class Pool:
         selected = selection.refs if selection is not None else frozenset[int]()
         self.size = len(selected) + sum(ref not in selected for ref in named)
         self._all: tuple[Candidate, ...] | None = None
+        # routing.ranking's: what stands against its candidates by a group's filters.
+        self.standing: tuple[GroupRow | None, Standing] | None = None
         self._lots: Lots | None = None  # of the named ones
         self._keys: dict[Name, list[Key]] = {}  # likewise
 

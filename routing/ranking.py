@@ -11,9 +11,11 @@ from itertools import chain, islice
 from random import Random
 
 from channels.records import Candidate
-from routing.eligible import Excluded, Gate, Reason, sift
+from routing.eligible import Excluded, Gate, Reason, Standing, sift, standing_of
+from routing.pools import Pool
 from routing.rank import Ranked, rank
 from routing.resolve import Stage
+from routing.rows import GroupRow
 from routing.strategies import Kind
 
 SHORTLIST = 64
@@ -52,11 +54,19 @@ def rank_stage(stage: Stage, index: int, gate: Gate, random: Random, turn: int, 
     pool, strategy = stage.pool, stage.strategy
     if pool.is_large:
         return _rank_large(stage, index, gate, random, looks)
-    able, others = sift(pool, gate)
+    able, others = sift(_standing(pool, stage.filters), gate)
     if strategy.one_provider and not gate.provider:
         able, more = _of_one_provider(able)
         others += more
     return Ranking(stage, index, rank(able, strategy, gate.ask, gate.live, random, turn), others, iter(()))
+
+
+def _standing(pool: Pool, filters: GroupRow | None) -> Standing:
+    """Worked out once for a pool, which a group keeps as long as its members stay as they are."""
+    known = pool.standing
+    if known is None or known[0] is not filters:
+        known = pool.standing = (filters, standing_of(pool, filters))
+    return known[1]
 
 
 def _rank_large(stage: Stage, index: int, gate: Gate, random: Random, looks: Looks) -> Ranking:

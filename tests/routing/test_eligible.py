@@ -7,7 +7,7 @@ import pytest
 
 from channels.records import Candidate
 from providers.capabilities import BITS
-from routing.eligible import REASON_LABELS, Reason, sift
+from routing.eligible import REASON_LABELS, Reason, sift, standing_of
 from tests.routing import tables as t
 from tests.routing.weighing import ASK, Numbers, candidate, gate, price
 
@@ -98,9 +98,9 @@ def test_one_of_whom_nothing_is_known_serves_only_where_nobody_is_known_to_be_ab
     )
     at = gate(**needing(VISION))
 
-    known = sift([unknown, able, unable], at)
-    guessed = sift([unknown, unable], at)
-    nobody = sift([unable], at)
+    known = sift(standing_of([unknown, able, unable], None), at)
+    guessed = sift(standing_of([unknown, unable], None), at)
+    nobody = sift(standing_of([unable], None), at)
 
     assert refs(known[0]) == [1] and {each.candidate.ref: each.reason for each in known[1]} == {
         2: Reason.NOT_KNOWN, 3: Reason.CAPABILITY,
@@ -110,6 +110,25 @@ def test_one_of_whom_nothing_is_known_serves_only_where_nobody_is_known_to_be_ab
 
 
 def test_what_belongs_to_another_tenant_is_in_no_list() -> None:
-    able, excluded = sift([candidate(1, owner=9), candidate(2)], gate(owners=frozenset((1,))))
+    able, excluded = sift(standing_of([candidate(1, owner=9), candidate(2)], None), gate(owners=frozenset((1,))))
 
     assert refs(able) == [2] and excluded == []
+
+
+def test_what_belongs_to_another_tenant_and_cannot_serve_anyway_is_in_no_list_either() -> None:
+    standing = standing_of(
+        [candidate(1, owner=9, is_active=False), candidate(2, owner=9, price=price(5))], t.group(1, max_cost_per_1k=0.0)
+    )
+
+    assert sift(standing, gate(owners=frozenset((1,)))) == ([], [])
+    assert [each.reason for each in sift(standing, gate(owners=frozenset((9,))))[1]] == [Reason.INACTIVE, Reason.COST]
+
+
+def test_a_channel_that_is_switched_off_is_out_though_its_standing_is_known() -> None:
+    one = candidate(1)
+    standing = standing_of([one], None)
+    one.channel.withdraw()
+
+    able, others = sift(standing, gate())
+
+    assert able == [] and [each.reason for each in others] == [Reason.INACTIVE]
