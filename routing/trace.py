@@ -29,10 +29,10 @@ def trace_of(choices: Choices, candidate: Candidate, made: dict[int, dict[str, A
 
     made: the request's traces so far, one a stage, so that all of its attempts tell what was seen when it was ranked.
 
-    strategy, fields: by what it was weighed. name, group: where a later name or a fallback group served. first: the first
-    candidates as [channel, offered name, score or null, value of each field, priority, weight]. candidates: how many there
-    were; has_more: and others behind them. place: which of them this attempt was, from 1. excluded: how many for which
-    reason; named: some of them as [channel, offered name, reason].
+    strategy, fields: by what it was weighed. name: where what serves is not the first that was tried; group: where it is a
+    fallback group. first: the first candidates as [channel, offered name, score or null, value of each field, priority,
+    weight]. candidates: how many there were; has_more: and others behind them. place: which of them this attempt was, from
+    1. excluded: how many for which reason; named: some of them as [channel, offered name, reason].
     """
     rankings = choices.rankings
     if len(choices.stages) == 1:
@@ -73,8 +73,8 @@ def _made(choices: Choices, ranking: Ranking) -> dict[str, Any]:
         trace["has_more"] = True
     if ranking.index > 0:
         trace["name"] = stage.name
-        if stage.group is not None:
-            trace["group"] = stage.group.name
+    if stage.is_fallback and stage.group is not None:
+        trace["group"] = stage.group.name
     excluded = [
         each
         for earlier in choices.rankings[: ranking.index + 1]

@@ -22,6 +22,7 @@ def show_chosen(record: UsageRecord) -> dict[str, Any]:
         "why_url": why_url(record),
         "strategy": strategy_label(trace.get("strategy", "")),
         "group": trace.get("group", ""),
+        "name": trace.get("name", ""),
         "headers": [field_label(field) for field in trace.get("fields", [])],
         "rows": [_row(number, entry, is_this=number == place) for number, entry in enumerate(first, start=1)],
         "notes": _notes(trace, place, len(first)),

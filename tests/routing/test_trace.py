@@ -117,3 +117,22 @@ def test_many_candidates_with_long_names_make_no_long_trace() -> None:
     assert trace is not None
     assert trace["has_more"] is True
     assert len(json.dumps(trace, ensure_ascii=False).encode()) < 12_000
+
+
+def test_an_attempt_for_a_later_name_tells_that_name_and_no_fallback_group() -> None:
+    made = table(2)
+    for ref in (1, 2):
+        made.put("channels.channel", ref, t.channel(ref, ref, name=f"c{ref}", is_active=False))
+    made.put("routing.modelgroup", 2, t.group(2, name="auto:later"))
+    made.put("providers.providermodel", 9, t.model(9, 1))
+    made.put("channels.channel", 9, t.channel(9, 1, name="spare"))
+    made.put("channels.offering", 9, t.offering(9, 9, 9, name="s"))
+    made.put("routing.groupmember", 9, t.member(9, 2, channel=9, model="s"))
+    caller = t.caller_of(made)
+    stages = resolve(made, ["auto:g", "auto:later"], caller, at_ms=ASK.at_ms)
+    choices = Choices(stages, caller, ASK, NothingKnown(), Random(3), {})
+
+    trace = trace_of(choices, take(choices), {})
+
+    assert trace is not None
+    assert trace["name"] == "auto:later" and "group" not in trace
