@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import date
@@ -57,13 +57,6 @@ def candidate(ref: int = 1, limit: int | None = 1000, *, zone: ZoneInfo = SHANGH
 def at_now(monkeypatch: pytest.MonkeyPatch) -> None:
     """The thread that reads the records believes that it is NOW."""
     monkeypatch.setattr(quota_history, "now", lambda: NOW)
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[Redis]:
-    server = Redis()
-    yield server
-    server.close()
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ import itertools
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
@@ -19,13 +19,6 @@ pytestmark = pytest.mark.asyncio
 LONG_S = 600.0
 PATIENT_S = 20.0
 _numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[Redis]:
-    server = Redis()
-    yield server
-    server.close()
 
 
 @pytest_asyncio.fixture(params=["memory", "redis"])

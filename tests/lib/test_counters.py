@@ -2,26 +2,18 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
 from smartrouter.lib.counters import LARGEST, CounterStore, Entry, SeedCounter, TotalTooLarge, open_store
-from tests.stores import Redis
 
 pytestmark = pytest.mark.asyncio
 DAY = 24 * 3600.0
 # A machine that is busy takes its time; nothing here is about how fast it is.
 PATIENT_S = 20.0
 _numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[Redis]:
-    server = Redis()
-    yield server
-    server.close()
 
 
 @pytest_asyncio.fixture(params=["memory", "redis"])

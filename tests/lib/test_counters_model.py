@@ -2,10 +2,8 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -117,13 +115,6 @@ async def compare(urls: list[str], calls: list[tuple[Any, ...]]) -> None:
     finally:
         for store in stores:
             await store.close()
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[Redis]:
-    server = Redis()
-    yield server
-    server.close()
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))

@@ -19,13 +19,6 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def redis() -> Iterator[Redis]:
-    server = Redis()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
 def pair(redis: Redis) -> Iterator[tuple[Stack, Stack]]:
     """Two web processes of one installation."""
     with running_stack(offering_document(OFFERS), REDIS_URL=redis.url()) as one:

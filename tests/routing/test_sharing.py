@@ -5,7 +5,7 @@ import itertools
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import pytest_asyncio
@@ -25,13 +25,6 @@ from tests.stores import Redis
 pytestmark = [pytest.mark.asyncio, pytest.mark.server]
 _numbers = itertools.count()
 PATIENT_S = 30.0
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[Redis]:
-    server = Redis()
-    yield server
-    server.close()
 
 
 class Process(Bench):

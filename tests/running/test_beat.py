@@ -21,13 +21,6 @@ Beat = subprocess.Popen[bytes]
 
 
 @pytest.fixture(scope="module")
-def redis() -> Iterator[Redis]:
-    server = Redis()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
 def env(redis: Redis, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     stores = Stores(tmp_path_factory.mktemp("beat"))
     return {**os.environ, **stores.env, "REDIS_URL": redis.url(), "LOG_LEVEL": "INFO"}
