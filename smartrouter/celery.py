@@ -6,8 +6,8 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import celeryd_init, import_modules, setup_logging
+from celery.utils.imports import symbol_by_name
 from django.conf import settings
-from django.utils.module_loading import import_string
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "smartrouter.settings")
 app = Celery("smartrouter")
@@ -29,7 +29,7 @@ def make_folders(**kwargs: Any) -> None:
 @import_modules.connect
 def load_scheduler(**kwargs: Any) -> None:
     """The beat's scheduler, now: its handler of SIGTERM asks for it, and must not find it half imported."""
-    import_string(app.conf.beat_scheduler.replace(":", "."))
+    symbol_by_name(app.conf.beat_scheduler)
 
 
 @setup_logging.connect
