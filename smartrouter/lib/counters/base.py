@@ -18,7 +18,10 @@ has nothing to do with counters, and is lost with the store.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from smartrouter.lib.counters.claims import ClaimStore
 
 DEADLINE_S = 0.25
 # One less than where Redis's Lua stops to tell whole numbers apart; 9 million USD in nano-USD.
@@ -81,6 +84,11 @@ class CounterStore(Protocol):
     @property
     def is_up(self) -> bool:
         """Whether the store answered last time."""
+        ...
+
+    @property
+    def claims(self) -> "ClaimStore":
+        """The funds and rates in the same store."""
         ...
 
     async def add(self, entry: Entry, *, deadline_s: float = DEADLINE_S) -> int | None:

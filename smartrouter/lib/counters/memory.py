@@ -18,6 +18,7 @@ from smartrouter.lib.counters.base import (
     check_amount,
     family_of,
 )
+from smartrouter.lib.counters.claims_memory import MemoryClaims
 
 Key = tuple[str, str]
 
@@ -45,6 +46,11 @@ class MemoryStore:
         self._leaders: dict[str, tuple[str, float]] = {}
         self._held: dict[str, float] = {}
         self._boards: dict[str, dict[str, tuple[bytes, float]]] = {}
+        self._claims = MemoryClaims(clock)
+
+    @property
+    def claims(self) -> MemoryClaims:
+        return self._claims
 
     async def add(self, entry: Entry, *, deadline_s: float = DEADLINE_S) -> int | None:
         self._forget()

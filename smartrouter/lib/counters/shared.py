@@ -15,6 +15,7 @@ from smartrouter.lib.counters.base import (
     check_amount,
     family_of,
 )
+from smartrouter.lib.counters.claims_shared import RedisClaims
 from smartrouter.lib.counters.link import Args, RedisLink, Script, is_refusal
 
 PREFIX = "{smartrouter}:"
@@ -32,10 +33,15 @@ class RedisStore:
 
     def __init__(self, url: str) -> None:
         self._link = RedisLink(url, f"{PREFIX}probe")
+        self._claims = RedisClaims(self._link, PREFIX)
 
     @property
     def is_up(self) -> bool:
         return self._link.is_up
+
+    @property
+    def claims(self) -> RedisClaims:
+        return self._claims
 
     async def add(self, entry: Entry, *, deadline_s: float = DEADLINE_S) -> int | None:
         return (await self.add_many([entry], deadline_s=deadline_s))[0]
