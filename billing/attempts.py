@@ -7,7 +7,9 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
+from billing.ledger import Hold
 from billing.pricing import cost_of, price_snapshot
+from billing.scopes import Amounts
 from billing.spool import CheckpointLine, CloseLine, OpenLine
 from channels.records import Candidate
 from providers.prices import Rates
@@ -48,7 +50,8 @@ class RequestFacts:
 class AttemptAccount:
     """One attempt's account. usd_per_unit: the exchange rate of the price's currency, None where it is not known.
 
-    trace: how the candidate was chosen, None where there was no choice.
+    trace: how the candidate was chosen, None where there was no choice. payer: the request's hold, group_payer: that of the
+    group that serves, channel_payer: the attempt's own, in Cost; they are settled with the attempt's close.
     """
 
     facts: RequestFacts
@@ -58,10 +61,15 @@ class AttemptAccount:
     rates: Rates | None
     usd_per_unit: Decimal | None
     trace: Mapping[str, Any] | None = None
+    payer: Hold | None = None
+    group_payer: Hold | None = None
+    channel_payer: Hold | None = None
+    output: int | None = None  # its limit of output tokens, as it was sent
     started_ms: int = field(default_factory=now_ms)
     attempt_id: str = field(default_factory=lambda: mint_hex7(now_ms()))
     first_content_ms: int | None = None
     is_closed: bool = False
+    tokens: int = 0  # of prompt and answer, once it is closed
 
     @property
     def tag(self) -> str:
@@ -107,6 +115,7 @@ class AttemptAccount:
             price=self._snapshot(facts.prompt_tokens),
             session_id=facts.session_id,
             trace=self.trace,
+            scopes=self._days(),
         )
 
     def checkpoint_line(self, completion_tokens: int) -> CheckpointLine:
@@ -133,7 +142,7 @@ class AttemptAccount:
             cost_nusd=0,
             charge_nusd=0,
         )
-        self.is_closed = True
+        self._closed(line)
         return line
 
     def close_line(
@@ -175,8 +184,30 @@ class AttemptAccount:
             is_cost_reported=is_reported,
             price=self._snapshot(usage.prompt_tokens),
         )
-        self.is_closed = True
+        self._closed(line)
         return line
+
+    def settle_as_billable(self) -> None:
+        """The request ends with this attempt, which failed after all: it counts as a request, without a charge."""
+        self._settle(Amounts())
+
+    def _closed(self, line: CloseLine) -> None:
+        self.is_closed = True
+        self.tokens = line.prompt_tokens + line.completion_tokens
+        if line.is_billable:
+            self._settle(Amounts(line.charge_nusd or 0, self.tokens))
+        if self.channel_payer is not None:
+            self.channel_payer.settle(Amounts(line.cost_nusd or 0, self.tokens))
+
+    def _settle(self, used: Amounts) -> None:
+        for hold in (self.payer, self.group_payer):
+            if hold is not None:
+                hold.settle(used)
+
+    def _days(self) -> tuple[tuple[str, int], ...] | None:
+        """Whom the attempt is counted for."""
+        payers = (self.payer, self.group_payer, self.channel_payer)
+        return tuple([day for hold in payers if hold is not None for day in hold.days]) or None
 
     def _snapshot(self, prompt_tokens: int) -> Mapping[str, Any] | None:
         if self.rates is None:

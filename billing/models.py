@@ -3,6 +3,10 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from billing.budgets import Budget, BudgetScope, ScopeUsage
+
+__all__ = ["Budget", "BudgetScope", "ScopeUsage", "UsageHour", "UsageRecord"]
+
 
 class UsageRecord(models.Model):
     """One attempt against one upstream: what was used, what it cost us, what the tenant is charged.
@@ -75,6 +79,9 @@ class UsageRecord(models.Model):
     price = models.JSONField(_("price used"), null=True)
     # who else was weighed: routing.trace; null where there was no choice
     trace = models.JSONField(_("how it was chosen"), null=True)
+    # whom it was counted for: [["tenant:1", 739941], ...], scope and local day (date.toordinal()) each; and by which process
+    scopes = models.JSONField(_("counted for"), null=True)
+    process = models.UUIDField(_("web process"), null=True)
 
     class Meta:
         verbose_name = _("usage record")
@@ -83,6 +90,7 @@ class UsageRecord(models.Model):
         indexes = [
             models.Index(fields=["request_id"], name="usage_by_request"),
             models.Index(fields=["tenant", "-attempt_id"], name="usage_of_tenant_newest"),
+            models.Index(fields=["tenant_ref", "-attempt_id"], name="usage_of_tenant_ref_newest"),
             models.Index(fields=["channel", "-attempt_id"], name="usage_of_channel_newest"),
             models.Index(
                 fields=["session_id", "-attempt_id"],

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MinValueValidator, RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -86,6 +86,10 @@ def validate_key_text(text: str) -> None:
         raise ValidationError(_("A key has no spaces, line breaks or letters other than ASCII."), code="key")
 
 
+# In seconds; nothing is waited for longer than an hour.
+_TIMEOUT_VALIDATORS = [MinValueValidator(0.05), MaxValueValidator(3600.0)]
+
+
 class Channel(TrackedModel):
     """Our account at a provider: its address, its keys, its terms."""
 
@@ -105,11 +109,13 @@ class Channel(TrackedModel):
         _("base URL"), max_length=300, blank=True, validators=[validate_base_url], help_text=_("Empty: the provider's.")
     )
     is_active = models.BooleanField(_("active"), default=True)
-    priority = models.PositiveIntegerField(_("priority"), default=1, help_text=_("1 is tried first."))
+    priority = models.PositiveIntegerField(
+        _("priority"), default=1, validators=[MaxValueValidator(1_000_000)], help_text=_("1 is tried first.")
+    )
     weight = models.FloatField(
         _("weight"),
         default=1.0,
-        validators=[MinValueValidator(0.0)],
+        validators=[MinValueValidator(0.0), MaxValueValidator(1_000_000.0)],
         help_text=_("Share of the requests among equal priorities."),
     )
     region = region_field(_("Where its servers stand, such as eu or cn. Empty: the provider's."))
@@ -131,24 +137,24 @@ class Channel(TrackedModel):
         help_text=_('Fields set in every request, such as {"temperature": 0.2}; null removes a field.'),
     )
     connect_timeout_s = models.FloatField(
-        _("connect timeout"), default=5, validators=[MinValueValidator(0.05)], help_text=_("Seconds.")
+        _("connect timeout"), default=5, validators=_TIMEOUT_VALIDATORS, help_text=_("Seconds.")
     )
     first_byte_timeout_s = models.FloatField(
         _("first content timeout"),
         default=30,
-        validators=[MinValueValidator(0.05)],
+        validators=_TIMEOUT_VALIDATORS,
         help_text=_("Seconds until the first content; then the next candidate is tried."),
     )
     idle_timeout_s = models.FloatField(
         _("idle timeout"),
         default=60,
-        validators=[MinValueValidator(0.05)],
+        validators=_TIMEOUT_VALIDATORS,
         help_text=_("Seconds between two events of a stream."),
     )
     total_timeout_s = models.FloatField(
         _("total timeout"),
         default=600,
-        validators=[MinValueValidator(0.05)],
+        validators=_TIMEOUT_VALIDATORS,
         help_text=_("Seconds for a whole answer."),
     )
 

@@ -24,7 +24,11 @@ class Change(models.Model):
 
 
 class WebProcess(models.Model):
-    """A live web process; without a shared store there may be only one."""
+    """A web process; without a shared store only one may live.
+
+    One that has ended stays until all that it wrote into its spool is in the database: what it had claimed of budgets is
+    settled then. released_at: an operator has given up a lost host, and its claims no longer count.
+    """
 
     uid = models.UUIDField(_("id"), primary_key=True)
     host = models.CharField(_("host"), max_length=200)
@@ -32,6 +36,8 @@ class WebProcess(models.Model):
     data_folder = models.CharField(_("data folder"), max_length=500)
     started_at = models.DateTimeField(_("started at"), default=now)
     heartbeat_at = models.DateTimeField(_("last heartbeat"), default=now)
+    left_at = models.DateTimeField(_("ended at"), null=True, editable=False)
+    released_at = models.DateTimeField(_("released at"), null=True, editable=False)
 
     class Meta:
         verbose_name = _("web process")

@@ -4,12 +4,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from billing.attempts import AttemptAccount, RequestFacts
+from billing.ledger import Hold
+from billing.limits import Admission
+from billing.scopes import Amounts
+from billing.worst_case import Bound
 from channels.upstream import EventStream
 from routing.choosing import Choices
+from routing.payers import Payers
 from routing.plane import Plane
 from routing.resolve import Caller
 from routing.signals import Flight
 from smartrouter.lib.counters.keeper import Noted
+from smartrouter.lib.errors import RouterError
 
 
 @dataclass(slots=True)
@@ -37,6 +43,15 @@ class Call:
     account: AttemptAccount | None = None
     flight: Flight | None = None  # the attempt of this account, as the live signals see it
     in_session: Noted | None = None  # its charge, on its way into its session
+    # who pays, and what is held of theirs
+    payers: Payers = field(default_factory=lambda: Payers(()))
+    hold: Hold | None = None
+    group_holds: dict[int, Hold] = field(default_factory=dict)
+    holds: list[Hold] = field(default_factory=list)  # all of them, to be given back at the end
+    bound: Bound | None = None  # what it may come to, as it was last weighed
+    refused: tuple[Amounts, RouterError] | None = None  # with what the caller's budgets would not have made do
+    refusals: int = 0
+    admission: Admission | None = None
     log: dict[str, Any] = field(default_factory=dict)
     traces: dict[int, dict[str, Any]] = field(default_factory=dict)  # how its candidates were chosen, by stage
 

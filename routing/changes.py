@@ -6,6 +6,7 @@ from typing import Any
 from django.db import models
 from django.db.models.signals import post_delete, post_save
 
+from billing.models import Budget, BudgetScope
 from channels.models import Channel, ChannelKey, Offering, OfferingPrice
 from providers.models import ExchangeRate, ModelPrice, Provider, ProviderModel
 from smartrouter.accounts.models import RouterKey, Tenant
@@ -23,6 +24,8 @@ LOGGED_MODELS: tuple[str, ...] = (
     "channels.channelkey",
     "channels.offering",
     "channels.offeringprice",
+    "billing.budgetscope",
+    "billing.budget",
     "routing.strategyrule",
     "routing.modelgroup",
     "routing.groupmember",
@@ -74,7 +77,7 @@ def connect() -> None:
     rows_changed.connect(log_rows, dispatch_uid="routing.changes")
     for model in (
         Tenant, RouterKey, ExchangeRate, Provider, ProviderModel, ModelPrice,
-        Channel, ChannelKey, Offering, OfferingPrice, StrategyRule, ModelGroup, GroupMember, TimePolicy,
+        Channel, ChannelKey, Offering, OfferingPrice, BudgetScope, Budget, StrategyRule, ModelGroup, GroupMember, TimePolicy,
     ):  # fmt: skip
         assert model._meta.label_lower in LOGGED_MODELS
         post_save.connect(log_saved, sender=model, dispatch_uid=f"routing.changes.{model.__name__}")

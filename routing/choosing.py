@@ -27,6 +27,7 @@ class Choices:
     live: Live
     random: Random
     turns: MutableMapping[str, int]
+    needs_price: bool = False  # the caller has a budget: nothing of unknown price
     looks: Looks = field(default_factory=Looks)
     rankings: list[Ranking] = field(default_factory=list)
     _at: int = 0  # the stage of what was taken last
@@ -45,6 +46,11 @@ class Choices:
     def current(self) -> Stage:
         """The stage of what was taken last."""
         return self.stages[self._at]
+
+    def peek(self, at_most: int) -> list[Candidate]:
+        """The next candidates, as far as that can be said now."""
+        self.look_ahead(at_most)
+        return [candidate for candidate, _ranking in self._waiting[-at_most:]]
 
     def take(self, attempts_left: int, not_on: frozenset[int] = frozenset()) -> Candidate | None:
         """The next candidate. attempts_left: with this one. Each later stage gets one of them, if they are few.
@@ -128,7 +134,8 @@ class Choices:
     def _gate(self, stage: Stage) -> Gate:
         caller = self.caller
         provider = self.ask.provider or stage.provider
-        return Gate(self.ask, self.live, caller.owners, caller.key.denied, stage.filters, provider)
+        needs_price = self.needs_price or stage.needs_price
+        return Gate(self.ask, self.live, caller.owners, caller.key.denied, stage.filters, provider, needs_price)
 
     def _turn(self, stage: Stage) -> int:
         if stage.strategy.kind is not Kind.ROTATION:

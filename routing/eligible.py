@@ -33,6 +33,7 @@ class Reason(Enum):
     NOT_KNOWN = "capability_not_known"
     CONTEXT = "context_too_small"
     QUOTA = "daily_limit"
+    UNPRICED = "price_not_known"
     REPEATED = "repeated"
 
 
@@ -50,6 +51,7 @@ REASON_LABELS: Mapping[Reason, Promise] = {
     Reason.NOT_KNOWN: gettext_lazy("it is not known whether it can do what the request needs; others can"),
     Reason.CONTEXT: gettext_lazy("the request is longer than its context"),
     Reason.QUOTA: gettext_lazy("its daily limit is used up"),
+    Reason.UNPRICED: gettext_lazy("its price is not known, and a budget is to be kept"),
     Reason.REPEATED: gettext_lazy("it stands further up already"),
 }
 OF_THE_FILTERS = frozenset((Reason.COST, Reason.MIN_CONTEXT, Reason.ABILITIES, Reason.KIND, Reason.REGION))
@@ -69,6 +71,7 @@ class Gate:
     """What a candidate has to pass. owners: refs of the tenants whose channels the caller may use.
 
     denied: patterns of the key. filters: the group's, None for a plain name. provider: the only one, empty for any.
+    needs_price: whether a budget or a highest cost is to be kept.
     """
 
     ask: Ask
@@ -77,6 +80,7 @@ class Gate:
     denied: tuple[str, ...]
     filters: GroupRow | None
     provider: str = ""
+    needs_price: bool = False
     # Worked out once for all candidates.
     tokens: int = field(init=False)
     needs: int = field(init=False)
@@ -113,6 +117,8 @@ class Gate:
         limit = candidate.daily_limit
         if limit is not None and self.live.used_today(candidate.ref) >= limit:
             return Reason.QUOTA
+        if self.needs_price and candidate.price is None:
+            return Reason.UNPRICED
         if self.needs:
             if candidate.capabilities is None:
                 return Reason.NOT_KNOWN

@@ -11,6 +11,7 @@ from routing.asking import Ask
 from routing.choosing import Choices
 from routing.eligible import REASON_LABELS, Excluded, Reason
 from routing.glance import Glance, glance_at
+from routing.payers import payers_of
 from routing.rank import USUAL_OUTPUT_TOKENS, Live, weigh
 from routing.ranking import PLAIN_LOOKS, Looks, Ranking
 from routing.refusal import check_choices
@@ -40,7 +41,9 @@ def choices_for_account(
     """
     stages = resolve(table, names, caller, at_ms=ask.at_ms, override=override)
     chance = Random()  # noqa: S311  (no secret)
-    return Choices(stages, caller, ask, glance_at(live), chance, dict(turns), Looks(PLAIN_LOOKS, PLAIN_LOOKS))
+    needs_price = bool(caller.chain) and any(scope.limits_money for scope in payers_of(table, caller, ""))
+    looks = Looks(PLAIN_LOOKS, PLAIN_LOOKS)
+    return Choices(stages, caller, ask, glance_at(live), chance, dict(turns), needs_price, looks)
 
 
 def explain(choices: Choices, *, show_channels: bool, limit: int = 100) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 It loads the table before the process serves, then asks for new log entries every POLL_S, reads the rows that they name and
 hands them to the event loop in slices. A change of many rows is read piece by piece, and whatever is new meanwhile goes
-before it. The thread also registers the process and keeps its heartbeat (routing/heartbeat.py). Only two other threads of the
-data plane talk to the database: they read the records of sessions and of daily quotas (billing/session_rows.py).
+before it. The thread also registers the process, keeps its heartbeat (routing/heartbeat.py) and buries processes that have
+ended (routing/burial.py). Only two other threads of the data plane talk to the database: they read the records of sessions
+and of daily quotas (billing/session_rows.py).
 
 Where the database is away at the start, the table comes from the sealed snapshot (routing/snapshot), and the thread goes on
 as after any other failure: it asks until the database answers, then reads everything anew.
@@ -22,6 +23,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.utils.translation import gettext as _
 
+from routing.burial import Claims, Undertaker
 from routing.changes import LOGGED_MODELS
 from routing.follower import ChangeFollower, Entry
 from routing.heartbeat import Heartbeat
@@ -41,7 +43,9 @@ SLICE_S = 0.002
 # A thread that has got nothing from the database for so long is stuck there, whatever it will be told in the end.
 SILENCE_LIMIT_S = 5.0
 RECOVERY_S = 0.5
-STOP_WITHIN_S = 3.0
+# How long a process that ends waits for the claims that it gives back, before it leaves that to its burial.
+SETTLED_WITHIN_S = 2.5
+STOP_WITHIN_S = 4.0
 
 
 class LiveTable:
@@ -55,6 +59,8 @@ class LiveTable:
         self._follower = ChangeFollower(notes_gaps=connection.vendor != "sqlite")
         self._large: deque[Reading] = deque()
         self._heartbeat = Heartbeat(uid)
+        self._undertaker: Undertaker | None = None
+        self._settled = threading.Event()
         self._heard_at = time.monotonic()
         self._has_failed = False
         self._position = 0
@@ -94,6 +100,14 @@ class LiveTable:
         else:
             settings.SNAPSHOT_FILE.unlink(missing_ok=True)
 
+    def attend(self, claims: Claims) -> None:
+        """From now on, bury the processes of this place that have ended, and release those that were given up."""
+        self._undertaker = Undertaker(claims, asyncio.get_running_loop())
+
+    def note_settled(self) -> None:
+        """This process, which ends, has told all that it has spent and given back what it had claimed."""
+        self._settled.set()
+
     async def stop(self) -> None:
         """End the thread and take the process out of the register; one that the database holds up is left behind."""
         self._stop.set()
@@ -113,10 +127,17 @@ class LiveTable:
         loop.call_soon_threadsafe(ready.set_result, None)
         self._follow(loop)
         try:
-            leave_register(self.uid)
+            leave_register(self.uid, is_settled=self._wait_settled())
         except (DatabaseError, InterfaceError):
             logger.warning("register_not_left")
         connection.close()
+
+    def _wait_settled(self) -> bool:
+        """Whether nothing is claimed any more; without a shared store, claims end with the process.
+
+        A process that has not come so far as to bury others has claimed nothing either.
+        """
+        return not settings.REDIS_URL or self._undertaker is None or self._settled.wait(SETTLED_WITHIN_S)
 
     def _load(self) -> None:
         """Fill the table: nothing is served yet, so this thread may do it itself. Raises StartRefused."""
@@ -217,6 +238,9 @@ class LiveTable:
             # What reading cost, requests get as well: this thread never has more than half of the interpreter.
             self._stop.wait(time.thread_time() - began)
         self._heartbeat.keep()
+        # Not before all budgets are known: of each one the store has to hear what a process that has ended has spent.
+        if self._undertaker is not None and self._heartbeat.is_taken and not self._large:
+            self._undertaker.keep()
         if not self._large:
             self._position = self._follower.position
 

@@ -8,6 +8,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from billing.models import BudgetScope
 from channels.models import Channel
 from providers.models import Provider
 from routing.bookkeeping import Change, Pulse, WebProcess
@@ -152,6 +153,17 @@ class ModelGroup(TrackedModel, StrategyFields):
         related_name="fallback_of",
         verbose_name=_("fallback group"),
         help_text=_("Serves when none of this group's members can."),
+    )
+
+    max_cost_per_request_nusd = models.BigIntegerField(
+        _("highest cost of a request"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text=_("A request that may cost more is refused, or its answer made shorter. Empty: no limit."),
+    )
+    budget_scope = models.OneToOneField(
+        BudgetScope, models.SET_NULL, null=True, blank=True, editable=False, related_name="model_group"
     )
 
     objects = TrackedQuerySet.as_manager()

@@ -6,13 +6,20 @@ import uuid
 
 from django.conf import settings
 
+from billing.fund_records import FundRecords
+from billing.generation_rows import GenerationRows
+from billing.generations import PatientLookups
+from billing.ledger_process import BudgetLedger
+from billing.limits_process import RateLimiter
 from billing.quota import QuotaCounts
 from billing.quota_history import QuotaRows
 from billing.session_rows import SessionRows
 from billing.sessions import SessionCosts
 from billing.spool import Spool
 from routing.live import LiveTable
+from routing.payers import Cashier
 from routing.plane import Plane, current_plane, set_plane
+from routing.register import processes
 from routing.sharing import SignalSharing
 from routing.signals import Signals
 from routing.table import RoutingTable
@@ -36,6 +43,8 @@ async def open_plane() -> None:
         raise
     _live = live
     store = open_store(settings.REDIS_URL)
+    cashier = Cashier(table)
+    ledger = BudgetLedger(store.claims, FundRecords(processes), uid.hex, budgets=cashier)
     plane = Plane(
         table=table,
         session=open_session(settings.UPSTREAM_PRIVATE_NETWORKS),
@@ -43,6 +52,11 @@ async def open_plane() -> None:
         store=store,
         sessions=SessionCosts(store, SessionRows()),
         sharing=SignalSharing(Signals(QuotaCounts(store, QuotaRows)), store, table, uid.hex),
+        cashier=cashier,
+        ledger=ledger,
+        note_settled=live.note_settled,
+        limiter=RateLimiter(store.claims, uid.hex, lambda: ledger.processes),
+        generations=PatientLookups(GenerationRows()),
         is_database_up=lambda: live.is_database_well,
         are_jobs_alive=lambda: live.are_jobs_alive,
         request_timeout_s=settings.REQUEST_TIMEOUT_SECONDS,
@@ -50,6 +64,9 @@ async def open_plane() -> None:
     )
     plane.watch_spool()
     plane.sessions.start()
+    ledger.start()
+    plane.limiter.start()
+    live.attend(ledger)
     await plane.sharing.start()
     set_plane(plane)
     settle_in()

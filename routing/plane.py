@@ -9,8 +9,12 @@ from typing import Protocol
 import aiohttp
 from django.utils.translation import gettext as _
 
+from billing.generations import Generations
+from billing.ledger_process import BudgetLedger
+from billing.limits_process import RateLimiter
 from billing.sessions import SessionCosts
 from billing.spool import Spool
+from routing.payers import Cashier
 from routing.sharing import SignalSharing
 from routing.signals import Signals
 from routing.table import RoutingTable
@@ -52,6 +56,11 @@ class Plane:
     store: CounterStore
     sessions: SessionCosts
     sharing: SignalSharing
+    cashier: Cashier
+    ledger: BudgetLedger
+    note_settled: Callable[[], None]  # called when nothing is claimed of budgets any more
+    limiter: RateLimiter
+    generations: Generations
     is_database_up: Callable[[], bool]
     are_jobs_alive: Callable[[], bool]
     request_timeout_s: float
@@ -105,15 +114,20 @@ class Plane:
                 break
             await asyncio.sleep(0.02)
         try:
-            await asyncio.gather(self._close_counters(), self.session.close())
+            await asyncio.gather(self._close_counters(), self.generations.close(), self.session.close())
         finally:
             self.spool.close()
 
     async def _close_counters(self) -> None:
         try:
-            await asyncio.gather(self.sessions.close(), self.sharing.close())
+            await asyncio.gather(self.sessions.close(), self.sharing.close(), self._close_ledger())
         finally:
             await self.store.close()
+
+    async def _close_ledger(self) -> None:
+        await self.limiter.close()
+        if await self.ledger.close():
+            self.note_settled()
 
 
 _current: Plane | None = None

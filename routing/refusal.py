@@ -2,13 +2,20 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.utils.translation import gettext as _
 
+from billing.ledger import Refusal
+from billing.limits import RateRefused
+from billing.scopes import Scope
 from channels.records import Candidate
+from routing.amounts import moment, usd_number
 from routing.asking import Ask
 from routing.choosing import Choices
 from routing.eligible import OF_THE_FILTERS, Excluded, Reason
+from routing.resolve import Caller
+from routing.rows import GroupRow
 from smartrouter.lib.errors import ErrorClass, RouterError, UpstreamError
 from smartrouter.lib.language import in_active_language
 
@@ -25,7 +32,7 @@ def check_choices(choices: Choices) -> None:
     """Raise RouterError where nobody may serve the request.
 
     503 where one could but for its daily limit or a problem of its channel; else 400 for what the request needs, 403 where a
-    deny list stands in the way, 503 for all else.
+    deny list stands in the way, 400 where only the price is missing, 503 for all else.
     """
     if choices.look_ahead(1):
         return
@@ -53,6 +60,9 @@ def check_choices(choices: Choices) -> None:
     if Reason.DENIED in reasons:
         message = _("This key may not use the model “%s”.") % name
         raise RouterError(403, "model_not_allowed", message, param="model", kind="permission_error")
+    if Reason.UNPRICED in reasons:
+        message = _("The price of the model “%s” is not known, so that no budget could be kept.") % name
+        raise RouterError(400, "price_not_known", message, param="model")
     raise RouterError(503, "no_available_channel", _sentence(choices, name, excluded), kind="server_error")
 
 
@@ -116,3 +126,115 @@ def failure_for_caller(failed: Sequence[UpstreamError], *, has_begun: bool = Fal
     shown = _("it refused the router") if last.kind in OURS else text
     message = _("The upstream failed: %s.") % shown.rstrip(".")
     return RouterError(502, "upstream_error", message, kind="server_error", metadata=metadata)
+
+
+def budget_error(refusal: Refusal, caller: Caller, at_ms: int) -> RouterError:
+    """The documented error where a budget does not allow a request: which, until when; its amounts where they may be seen."""
+    scope, limit = refusal.scope, refusal.limit
+    if not refusal.is_known:
+        message = _("What is left of a budget is not known at the moment; try again.")
+        return RouterError(503, "budget_unavailable", message, kind="server_error", retry_after_s=2)
+    metadata: dict[str, Any] = {
+        "scope": scope.kind,
+        "window": limit.window,
+        "resets_at": moment(refusal.resets_ms),
+    }
+    if limit.unit != "usd":
+        metadata["unit"] = limit.unit
+    if scope.shows_amounts and limit.limit is not None:
+        left = max(0, refusal.left)
+        if limit.unit == "usd":
+            metadata |= {"limit_usd": usd_number(limit.limit), "remaining_usd": usd_number(left)}
+        else:
+            metadata |= {f"limit_{limit.unit}": limit.limit, f"remaining_{limit.unit}": left}
+    about = {"scope": _scope_text(scope), "window": _window_text(limit.window)}
+    if limit.unit == "usd":
+        message = _("The budget of %(scope)s for %(window)s does not allow this request.") % about
+        kind = "insufficient_quota" if caller.tenant.budget_status == 402 else "rate_limit_error"
+        return RouterError(caller.tenant.budget_status, "budget_exceeded", message, kind=kind, metadata=metadata)
+    message = _("The quota of %(scope)s for %(window)s is used up.") % about
+    wait_s = None if refusal.resets_ms is None else max(1.0, (refusal.resets_ms - at_ms) / 1000)
+    return RouterError(
+        429, "rate_limit_exceeded", message, kind="rate_limit_error", retry_after_s=wait_s, metadata=metadata
+    )
+
+
+def spent_error(refusal: Refusal, name: str, at_ms: int) -> RouterError:
+    """The documented error where every channel that could serve has spent its own budget."""
+    message = _("Every channel that could serve the model “%s” has spent its budget.") % name
+    wait_s = None if refusal.resets_ms is None else max(1.0, (refusal.resets_ms - at_ms) / 1000)
+    if not refusal.is_known:
+        wait_s = 2.0
+    return RouterError(503, "no_available_channel", message, kind="server_error", retry_after_s=wait_s)
+
+
+def unpriced_error(name: str) -> RouterError:
+    """The documented error where a channel keeps a budget and the price of what it offers is not known."""
+    return RouterError(
+        503, "no_available_channel", _("No channel can serve the model “%s” now.") % name, kind="server_error"
+    )
+
+
+def dear_error(group: GroupRow | None, caller: Caller) -> RouterError:
+    """The documented error where one request may cost more than a group allows, or than was left for it."""
+    status = caller.tenant.budget_status
+    kind = "insufficient_quota" if status == 402 else "rate_limit_error"
+    metadata = {"scope": "group" if group is not None else "request", "window": "request", "resets_at": None}
+    message = _(
+        "This request may cost more than a single request is allowed to; ask for a shorter answer (max_tokens)."
+    )
+    return RouterError(status, "budget_exceeded", message, kind=kind, metadata=metadata)
+
+
+def rate_error(refused: RateRefused) -> RouterError:
+    """The documented error where the minute's requests or tokens are used up, or too many requests are under way."""
+    about = {"limit": refused.limit, "scope": _subject_text(refused.subject.kind)}
+    match refused.which:
+        case "parallel":
+            message = _("At most %(limit)d requests of %(scope)s may be under way at a time.") % about
+        case "tokens":
+            message = _("At most %(limit)d tokens a minute are allowed to %(scope)s.") % about
+        case _:
+            message = _("At most %(limit)d requests a minute are allowed to %(scope)s.") % about
+    metadata = {"scope": refused.subject.kind, "window": "minute", "unit": refused.which}
+    return RouterError(
+        429,
+        "rate_limit_exceeded",
+        message,
+        kind="rate_limit_error",
+        retry_after_s=max(0.01, refused.wait_s),
+        metadata=metadata,
+    )
+
+
+def rate_headers(refused: RateRefused) -> list[tuple[bytes, bytes]]:
+    """The headers of a limit that is used up; none for requests under way, of which no client knows a header."""
+    if refused.which == "parallel":
+        return []
+    which = refused.which.encode()
+    return [
+        (b"x-ratelimit-limit-" + which, b"%d" % refused.limit),
+        (b"x-ratelimit-remaining-" + which, b"0"),
+        (b"x-ratelimit-reset-" + which, b"%dms" % max(1, round(refused.wait_s * 1000))),
+    ]
+
+
+def _scope_text(scope: Scope) -> str:
+    kind = _subject_text(scope.kind)
+    return _("%(kind)s “%(name)s”") % {"kind": kind, "name": scope.name} if scope.name else kind
+
+
+def _subject_text(kind: str) -> str:
+    texts = {
+        "router_key": _("this key"),
+        "user": _("the key's owner"),
+        "tenant": _("the tenant"),
+        "end_user": _("this end user"),
+        "group": _("the model group"),
+        "channel": _("the channel"),
+    }
+    return texts[kind]
+
+
+def _window_text(window: str) -> str:
+    return {"day": _("the day"), "week": _("the week"), "month": _("the month"), "total": _("all time")}[window]

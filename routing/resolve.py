@@ -51,6 +51,7 @@ class Stage:
     """One pool and how it is ranked. name: what was asked for; group: the one that leads here, None for a plain name.
 
     filters: the group whose members these are (another one at set hours). provider: the only one that was asked for.
+    needs_price: whether the group has a budget or a highest cost.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Stage:
     filters: GroupRow | None = None
     provider: str = ""
     is_fallback: bool = False
+    needs_price: bool = False
 
 
 def resolve(
@@ -183,7 +185,15 @@ def _stage_of(
     )
     if strategy is AUTO and group.layers:
         strategy = table.strategy_of_group(group) or AUTO
-    return Stage(name, group, table.pool_of(members), strategy, members, is_fallback=is_fallback)
+    return Stage(
+        name,
+        group,
+        table.pool_of(members),
+        strategy,
+        members,
+        is_fallback=is_fallback,
+        needs_price=group.max_cost_nusd is not None or table.budgets.limit_money(group.budget_scope),
+    )
 
 
 def unknown_model(name: str) -> RouterError:

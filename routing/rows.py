@@ -1,7 +1,7 @@
 """Hot path. The configuration's rows as the RoutingTable takes them: plain, frozen, loaded elsewhere."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import time
 from decimal import Decimal
 from typing import Any
@@ -11,6 +11,8 @@ from channels.records import KeyRecord
 from providers.prices import Rates
 from routing.strategies import Layer
 from smartrouter.lib.sealing import Secret
+
+UTC = ZoneInfo("UTC")
 
 
 def fits(pattern: str, name: str) -> bool:
@@ -25,6 +27,15 @@ class TenantRow:
     parent: int | None
     is_active: bool
     can_see_channels: bool
+    zone: ZoneInfo = UTC
+    rpm: int | None = None
+    tpm: int | None = None
+    max_parallel: int | None = None
+    end_user_rpm: int | None = None
+    end_user_tpm: int | None = None
+    can_shorten: bool = False
+    can_see_budgets: bool = False
+    budget_status: int = 402
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +55,14 @@ class RouterKeyRow:
     denied: tuple[str, ...] = ()
     default_model: str = ""
     can_choose_strategy: bool = False
+    owner: int | None = None
+    rpm: int | None = None
+    tpm: int | None = None
+    max_parallel: int | None = None
+    networks: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    previous_digest: str | None = None
+    previous_until_ms: int | None = None
 
     def may_ask_for(self, model: str) -> bool:
         """Whether the allow list has this name."""
@@ -164,6 +183,8 @@ class GroupRow:
     kinds: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
     fallback: int | None = None
+    max_cost_nusd: int | None = None
+    budget_scope: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +219,29 @@ class TimePolicyRow:
     is_active: bool
 
 
+@dataclass(frozen=True, slots=True)
+class ScopeRow:
+    """Whom budgets are for; of: the ref of the tenant, key, user or channel, None for a group, which points here."""
+
+    ref: int
+    kind: str
+    of: int | None
+    end_user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetRow:
+    """One budget; limits in nano-USD, requests or tokens. counted_ms: since when it is as it is."""
+
+    ref: int
+    scope: int
+    unit: str
+    window: str
+    limit: int | None
+    soft_limit: int | None
+    counted_ms: int
+
+
 Row = (
     TenantRow
     | RouterKeyRow
@@ -212,4 +256,6 @@ Row = (
     | GroupRow
     | MemberRow
     | TimePolicyRow
+    | ScopeRow
+    | BudgetRow
 )

@@ -14,9 +14,9 @@ from providers.models import ExchangeRate, ModelPrice, ProviderModel
 from providers.naming import FREE_TAG, context_of, tags_of_all
 from providers.price_facts import FOREVER_MS, PriceFacts, price_facts
 from providers.prices import Rates
-from routing.loading import READERS
 from routing.members import active_offerings
 from routing.models import ModelGroup
+from routing.readers import READERS
 
 COST, CONTEXT, CAPABILITIES = "max_cost_per_1k", "min_context_length", "capabilities"
 KINDS, REGIONS, TAG = "provider_kinds", "regions", "tag:"

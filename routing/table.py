@@ -18,15 +18,18 @@ from routing import rows as r
 from routing.backlog import Backlog
 from routing.candidates import Candidates
 from routing.grouping import Grouping
-from routing.indexes import Policies, PriceEnds, RuleIndex, exchange_at
+from routing.indexes import Policies, PriceEnds, exchange_at
 from routing.joining import join_candidate, join_channel, may_serve_on
+from routing.lookups import Lookups
 from routing.pools import Pool
 from routing.relations import KEYS, LIST_PRICES, OWN_PRICES, POLICIES, Relations
-from routing.strategies import Strategy, strategy_of
+from routing.strategies import Strategy
 from smartrouter.lib.clock import now_ms
 
 # Changes of these rows are no news to a resolved group.
-_APART = frozenset(("accounts.routerkey", "accounts.tenant", "providers.exchangerate"))
+_APART = frozenset(
+    ("accounts.routerkey", "accounts.tenant", "providers.exchangerate", "billing.budgetscope", "billing.budget")
+)
 # A row that touches more candidates than a channel usually has does so in the background.
 AT_ONCE, STEP = 32, 4
 # Rows from which a candidate has its channel and nothing else.
@@ -41,21 +44,17 @@ class RoutingTable:
         self.version = 0
         self._clock_ms = clock_ms
         self.rows: dict[str, dict[int, Any]] = defaultdict(dict)
-        self.keys_by_digest: dict[str, r.RouterKeyRow] = {}
-        self.groups_by_name: dict[str, r.GroupRow] = {}
         self._backlog = Backlog()
         self._all = Candidates(self._backlog)
         self.candidates, self.names = self._all.by_ref, self._all.by_name
-        self.provider_names: dict[str, int] = {}
-        self.channel_names: dict[str, int] = {}
         self._relations = Relations()
+        self._lookups = Lookups(lambda group: self._family("routing.timepolicy", POLICIES, group))
+        self.keys_by_digest, self.groups_by_name = self._lookups.keys_by_digest, self._lookups.groups_by_name
+        self.provider_names, self.channel_names = self._lookups.provider_names, self._lookups.channel_names
+        self.budgets = self._lookups.budgets
         self._channels: dict[int, ChannelRecord] = {}
-        self._exchange: dict[str, tuple[r.ExchangeRateRow, ...]] = {}
         self._price_ends = PriceEnds()
         self._refreshing_ms = 0  # for this moment prices are brought up to date in the background; 0: they are not
-        self._rules = RuleIndex()
-        self._group_strategies: dict[int, Strategy | None] = {}
-        self._policies: dict[int, Policies] = {}
         self._stale: dict[int, bool] = {}  # candidates to be rebuilt in the background; True: from all of their rows
         self._outdated: dict[int, list[ChannelRecord]] = defaultdict(list)  # what they may still hold of a channel
         self._turned: set[int] = set()  # the channels that the row concerns which is being put
@@ -75,7 +74,7 @@ class RoutingTable:
 
     def usd_per_unit(self, currency: str, at_ms: int) -> Decimal | None:
         """What one unit of a currency is worth at a moment; None where no rate has begun."""
-        return exchange_at(self._exchange.get(currency, ()), at_ms)[0]
+        return exchange_at(self._lookups.exchange.get(currency, ()), at_ms)[0]
 
     def group(self, ref: int | None) -> r.GroupRow | None:
         """The group of a ref."""
@@ -98,15 +97,15 @@ class RoutingTable:
 
     def rule_for(self, name: str) -> Strategy | None:
         """The strategy of the rule that fits a requested name best: the name itself, else the longest beginning."""
-        return self._rules.strategy_for(name)
+        return self._lookups.rules.strategy_for(name)
 
     def strategy_of_group(self, group: r.GroupRow) -> Strategy | None:
         """The group's own layers or preset; None where it has neither."""
-        return self._group_strategies.get(group.ref)
+        return self._lookups.group_strategies.get(group.ref)
 
     def policy_of(self, group: r.GroupRow, at_ms: int) -> tuple[Strategy | None, r.GroupRow | None]:
         """What the group's time policy of that moment says: another strategy, another group whose members stand in."""
-        strategy, members_of = self._policies.get(group.ref, NO_POLICIES).at(at_ms)
+        strategy, members_of = self._lookups.policies.get(group.ref, NO_POLICIES).at(at_ms)
         return strategy, self.group(members_of)
 
     def of_provider(self, provider: str, model: str) -> list[Candidate]:
@@ -120,10 +119,12 @@ class RoutingTable:
         old = self.rows[label].pop(ref, None)
         touched = self._touched_by(label, old)
         if old is not None:
-            self._unlink(label, old)
+            self._relations.unlink(label, old)
+            self._lookups.unlink(label, old)
         if row is not None:
             self.rows[label][ref] = row
-            self._link(label, row)
+            self._relations.link(label, row)
+            self._lookups.link(label, row)
         touched |= self._touched_by(label, row)
         self._withdraw()
         self._touch(touched, self._clock_ms(), is_whole=label not in _OF_CHANNEL)
@@ -203,44 +204,6 @@ class RoutingTable:
                     record.withdraw()
         self._turned.clear()
 
-    def _link(self, label: str, row: Any) -> None:
-        self._relations.link(label, row)
-        match label:
-            case "accounts.routerkey":
-                self.keys_by_digest[row.digest] = row
-            case "routing.modelgroup":
-                self.groups_by_name[row.name] = row
-                self._group_strategies[row.ref] = strategy_of(row.strategy, row.layers)
-            case "routing.timepolicy":
-                self._policies[row.group] = Policies(self._family(label, POLICIES, row.group))
-            case "routing.strategyrule":
-                self._rules.put(row)
-            case "providers.provider":
-                self.provider_names[row.name] = row.ref
-            case "channels.channel":
-                self.channel_names[row.name] = row.ref
-            case "providers.exchangerate":
-                self._exchange[row.currency] = (*self._exchange.get(row.currency, ()), row)
-
-    def _unlink(self, label: str, row: Any) -> None:
-        self._relations.unlink(label, row)
-        match label:
-            case "accounts.routerkey":
-                _forget(self.keys_by_digest, row.digest, row)
-            case "routing.modelgroup":
-                _forget(self.groups_by_name, row.name, row)
-                self._group_strategies.pop(row.ref, None)
-            case "routing.timepolicy":
-                self._policies[row.group] = Policies(self._family(label, POLICIES, row.group))
-            case "routing.strategyrule":
-                self._rules.remove(row)
-            case "providers.provider":
-                _forget(self.provider_names, row.name, row.ref)
-            case "channels.channel":
-                _forget(self.channel_names, row.name, row.ref)
-            case "providers.exchangerate":
-                self._exchange[row.currency] = tuple(x for x in self._exchange[row.currency] if x is not row)
-
     def _touched_by(self, label: str, row: Any) -> set[int]:
         """The offerings whose candidate is made from this row; channels are to be joined anew."""
         if row is None:
@@ -274,7 +237,7 @@ class RoutingTable:
             [row.rates for row in listed],
             is_free=model.is_free,
             at_ms=at_ms,
-            exchange=lambda currency, at: exchange_at(self._exchange.get(currency, ()), at),
+            exchange=lambda currency, at: exchange_at(self._lookups.exchange.get(currency, ()), at),
         )
         return join_candidate(offering, channel, model, own, listed, price), until_ms
 
@@ -292,9 +255,3 @@ class RoutingTable:
     def _family(self, label: str, which: str, parent: int) -> list[Any]:
         rows = self.rows[label]
         return [rows[ref] for ref in sorted(self._relations.of(which, parent))]
-
-
-def _forget(index: dict[str, Any], name: str, entry: Any) -> None:
-    """Take an entry out; one that another row has put under the same name meanwhile (two rows swapped names) stays."""
-    if index.get(name) == entry:
-        del index[name]

@@ -108,6 +108,13 @@ def read_timezone(text: str) -> str:
     return text
 
 
+def read_networks(text: str) -> list[str]:
+    """The comma-separated addresses and networks. A name would never be recognised, and * would believe everybody."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    AddressPolicy.parse(parts)
+    return parts
+
+
 def read_ports(text: str) -> list[int]:
     """Two different ports."""
     ports = [between(1, 65535)(part.strip()) for part in text.split(",")]
@@ -139,7 +146,7 @@ HOST = read("HOST", str, "127.0.0.1")
 PORT = read("PORT", between(0, 65535), 8000)
 WEB_CONCURRENCY = read("WEB_CONCURRENCY", between(1, 256), 1)
 LOG_LEVEL = read("LOG_LEVEL", one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")
-TRUSTED_PROXIES = read_list("TRUSTED_PROXIES", [])
+TRUSTED_PROXIES = read("TRUSTED_PROXIES", read_networks, [])
 ALLOWED_HOSTS = read_list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]", HOST])
 CSRF_TRUSTED_ORIGINS = read_list("CSRF_TRUSTED_ORIGINS", [])
 SERVER_MODE = bool(env.str("REDIS_URL", "")) or env.str("DATABASE_URL", "").startswith(("postgres", "pgsql"))

@@ -7,6 +7,7 @@ id, which is the primary key, sees to it that no row is stored or counted twice.
 import json
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -41,10 +42,16 @@ class IngestStats:
 
 
 class Ingester:
-    """Elected by a lock in the folder, held until close() or the process's end. Used from one thread."""
+    """Elected by a lock in the folder, held until close() or the process's end. Used from one thread.
 
-    def __init__(self, folder: Path, *, batch_rows: int = BATCH_ROWS) -> None:
+    after_pass: what run_forever() does after each pass; its database errors are taken like those of the pass.
+    """
+
+    def __init__(
+        self, folder: Path, *, batch_rows: int = BATCH_ROWS, after_pass: Callable[[], object] = lambda: None
+    ) -> None:
         self.folder = folder
+        self._after_pass = after_pass
         self.batch_rows = batch_rows
         self._leader_fd: int | None = None
         self._is_standby = False
@@ -73,13 +80,16 @@ class Ingester:
         return stats
 
     def run_forever(self, stop: Event, interval_s: float = 0.5) -> None:
-        """Run passes until stop is set, then finish the pass at hand; while the database is away, ever less often."""
+        """Run passes until stop is set, and one more: of those who ended before; while the database is away, less often."""
         wait_s = interval_s
-        while not stop.is_set():
+        is_last = False
+        while not is_last:
+            is_last = stop.is_set()
             close_old_connections()
             reset_queries()
             try:
                 self.run_once()
+                self._after_pass()
             except (Error, OSError) as e:
                 wait_s = min(wait_s * 2, LONGEST_WAIT_S)
                 self._note_failure(e)

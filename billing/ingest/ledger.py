@@ -1,13 +1,15 @@
-"""Worker side. Usage records and their hourly sums in the database: both in one transaction, each row counted once."""
+"""Worker side. Usage records and their sums, by hour and by scope: all in one transaction, each row counted once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from typing import Any
 from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections, models, transaction
 
+from billing.budgets import NO_PROCESS
 from billing.ingest.rows import Row
-from billing.models import UsageHour, UsageRecord
+from billing.models import ScopeUsage, UsageHour, UsageRecord
 
 HOUR_KEY = ("hour", "tenant", "router_key", "group", "offering", "provider", "channel")
 HOUR_SUMS = (
@@ -21,6 +23,11 @@ HOUR_SUMS = (
     "charge_nusd",
     "unpriced",
 )
+SCOPE_KEY = ("scope", "day", "process")
+SCOPE_SUMS = ("money_nusd", "tokens", "requests")
+# SQLite takes 32,766 parameters.
+PARAMETERS_AT_MOST = 30_000
+_CHANNELS = "channel:"
 _READY_TYPES = frozenset((str, int, bool))
 _FAILURES = frozenset((UsageRecord.Status.FAILED, UsageRecord.Status.CUT, UsageRecord.Status.ABANDONED))
 
@@ -34,7 +41,8 @@ def store_rows(rows: Sequence[Row]) -> int:
     with transaction.atomic():
         stored = _insert(rows)
         new = {row["attempt_id"]: row for row in rows if row["attempt_id"] in stored}
-        _add_to_hours(hour_sums(new.values()))
+        _add(UsageHour, HOUR_KEY, HOUR_SUMS, hour_sums(new.values()))
+        _add(ScopeUsage, SCOPE_KEY, SCOPE_SUMS, scope_sums(new.values()))
     return len(new)
 
 
@@ -79,6 +87,28 @@ def hour_sums(rows: Iterable[Row]) -> dict[tuple[Any, ...], list[int]]:
     return sums
 
 
+def scope_sums(rows: Iterable[Row]) -> dict[tuple[Any, ...], list[int]]:
+    """What the rows add to each scope's day: SCOPE_KEY -> SCOPE_SUMS.
+
+    A channel's money is the cost of all attempts; a caller's the charge of billable ones, and only those count for him.
+    """
+    sums: dict[tuple[Any, ...], list[int]] = {}
+    for row in rows:
+        tokens, is_billable = row["prompt_tokens"] + row["completion_tokens"], row["is_billable"]
+        for scope, day in row["scopes"] or ():
+            if scope.startswith(_CHANNELS):
+                money = row["cost_nusd"]
+            elif is_billable:
+                money = row["charge_nusd"]
+            else:
+                continue
+            key = (scope, date.fromordinal(day), row["process"] or NO_PROCESS)
+            total = sums.setdefault(key, [0] * len(SCOPE_SUMS))
+            for i, amount in enumerate((money or 0, tokens, 1)):
+                total[i] += amount
+    return sums
+
+
 def _insert(rows: Sequence[Row]) -> set[UUID]:
     fields = UsageRecord._meta.concrete_fields
     key = _quote(UsageRecord._meta.pk.column)
@@ -89,20 +119,24 @@ def _insert(rows: Sequence[Row]) -> set[UUID]:
         return {UsageRecord._meta.pk.to_python(value) for (value,) in cursor.fetchall()}
 
 
-def _add_to_hours(sums: dict[tuple[Any, ...], list[int]]) -> None:
-    """Add to the hours in the order of their keys, so that the ingesters of several hosts never wait in a circle."""
-    if not sums:
-        return
-    columns = {field.name: field for field in UsageHour._meta.concrete_fields}
-    fields = [columns[name] for name in (*HOUR_KEY, *HOUR_SUMS)]
-    values = [value for key in sorted(sums) for value in _prepared(fields, (*key, *sums[key]))]
-    table = _quote(UsageHour._meta.db_table)
-    added = ", ".join(f"{_quote(name)} = {table}.{_quote(name)} + excluded.{_quote(name)}" for name in HOUR_SUMS)
-    keys = ", ".join(_quote(name) for name in HOUR_KEY)
+def _add(
+    model: type[models.Model],
+    key_names: Sequence[str],
+    sum_names: Sequence[str],
+    sums: Mapping[tuple[Any, ...], Sequence[int]],
+) -> None:
+    """Add to the sums in the order of their keys, so that the ingesters of several hosts never wait in a circle."""
+    columns = {field.name: field for field in model._meta.concrete_fields}
+    fields = [columns[name] for name in (*key_names, *sum_names)]
+    table = _quote(model._meta.db_table)
+    added = ", ".join(f"{_quote(name)} = {table}.{_quote(name)} + excluded.{_quote(name)}" for name in sum_names)
+    conflict = f"ON CONFLICT ({', '.join(map(_quote, key_names))}) DO UPDATE SET {added}"
+    keys, at_once = sorted(sums), PARAMETERS_AT_MOST // len(fields)
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"{_insert_into(UsageHour, fields, len(sums))} ON CONFLICT ({keys}) DO UPDATE SET {added}", values
-        )
+        for start in range(0, len(keys), at_once):
+            piece = keys[start : start + at_once]
+            values = [value for key in piece for value in _prepared(fields, (*key, *sums[key]))]
+            cursor.execute(f"{_insert_into(model, fields, len(piece))} {conflict}", values)
 
 
 def _prepared(fields: Sequence[Any], values: Iterable[Any]) -> Iterable[Any]:

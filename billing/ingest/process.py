@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
-from billing.ingest.rows import Row, abandoned_row, closed_row
+from billing.ingest.rows import Row, abandoned_row, closed_row, process_of
 from billing.spool import CheckpointLine, CloseLine, Line, OpenLine, lock_path, read_lines, spool_path
 
 logger = logging.getLogger(__name__)
@@ -57,6 +57,10 @@ class ProcessSpool:
     orphans: list[UUID] = field(default_factory=list)
     lines: int = 0
     damaged: int = 0
+    process: UUID | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.process = process_of(self.uid)
 
     @property
     def is_dead(self) -> bool:
@@ -90,7 +94,8 @@ class ProcessSpool:
         for entry in self.opened.values():
             line = entry.line
             is_billable = UUID(line.request_id) not in billed and line.attempt == last[line.request_id]
-            ended.append(Ended(abandoned_row(line, entry.checkpoint, is_billable=is_billable), entry.file))
+            row = abandoned_row(line, entry.checkpoint, is_billable=is_billable, process=self.process)
+            ended.append(Ended(row, entry.file))
         self.opened.clear()
         return ended
 
@@ -147,7 +152,7 @@ class ProcessSpool:
         if entry is None:
             self.orphans.append(UUID(line.attempt_id))
             return None
-        return Ended(closed_row(entry.line, line), entry.file)
+        return Ended(closed_row(entry.line, line, process=self.process), entry.file)
 
     def _note_trouble(self, file: SpoolFile, damaged: int, unknown: int) -> None:
         where = {"path": str(file.path), "offset": file.offset}

@@ -1,12 +1,13 @@
 """Worker side. From the lines of one attempt to the values of its usage record."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from django.db import models
 
-from billing.models import UsageRecord
+from billing.models import ScopeUsage, UsageRecord
 from billing.spool import CheckpointLine, CloseLine, OpenLine
 from smartrouter.lib.clock import at_ms
 
@@ -20,6 +21,7 @@ _INT_RANGES = {
     "BigIntegerField": (-(2**63), 2**63 - 1),
 }
 _MONEY_AT_MOST_NUSD = 10**15
+_PROCESS = re.compile("[0-9a-f]{32}")
 _SHARED = (
     "attempt",
     "endpoint",
@@ -43,17 +45,19 @@ _SHARED = (
 _CLOSED = tuple(name for name in CloseLine.__struct_fields__ if name not in ("attempt_id", "price"))
 
 
-def closed_row(opened: OpenLine, close: CloseLine) -> Row:
+def closed_row(opened: OpenLine, close: CloseLine, *, process: UUID | None = None) -> Row:
     """The row of an attempt that was closed: what the close line says, nothing priced again."""
-    row = _opened(opened)
+    row = _opened(opened, process)
     row.update((name, getattr(close, name)) for name in _CLOSED)
     row["price"] = close.price if close.price is not None else opened.price
     return _fitted(row)
 
 
-def abandoned_row(opened: OpenLine, checkpoint: CheckpointLine | None, *, is_billable: bool) -> Row:
+def abandoned_row(
+    opened: OpenLine, checkpoint: CheckpointLine | None, *, is_billable: bool, process: UUID | None = None
+) -> Row:
     """The row of an attempt whose process died: what the last checkpoint says, or the open line where there is none."""
-    row = _opened(opened)
+    row = _opened(opened, process)
     last = checkpoint or opened
     row.update(
         is_billable=is_billable,
@@ -69,12 +73,19 @@ def abandoned_row(opened: OpenLine, checkpoint: CheckpointLine | None, *, is_bil
     return _fitted(row)
 
 
-def _opened(opened: OpenLine) -> Row:
+def process_of(spool_uid: str) -> UUID | None:
+    """The web process that wrote a spool file; None for a name that is no process's id."""
+    return UUID(spool_uid) if _PROCESS.fullmatch(spool_uid) else None
+
+
+def _opened(opened: OpenLine, process: UUID | None) -> Row:
     row: Row = {name: getattr(opened, name) for name in _SHARED}
     row["attempt_id"] = UUID(opened.attempt_id)
     row["request_id"] = UUID(opened.request_id)
     row["admitted_at"] = at_ms(opened.admitted_ms)
     row["started_at"] = at_ms(opened.started_ms)
+    row["scopes"] = None if opened.scopes is None else [[_scope_key(key), day] for key, day in opened.scopes]
+    row["process"] = process
     return row
 
 
@@ -108,3 +119,4 @@ def _default(field: models.Field) -> Any:
 _COLUMNS: tuple[tuple[str, Any, Callable[[Any], Any]], ...] = tuple(
     (field.name, _default(field), _fitter(field)) for field in UsageRecord._meta.concrete_fields
 )
+_scope_key = _text_of_at_most(ScopeUsage._meta.get_field("scope").max_length or 0)

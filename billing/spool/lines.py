@@ -9,11 +9,15 @@ import msgspec
 # Checked when a line is read: what fails is kept in its file and reported, instead of stopping the lines behind it.
 Id = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
 Millis = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]  # up to the year 9999
+Day = Annotated[int, msgspec.Meta(ge=1, le=3_652_059)]  # date.toordinal(), up to the same year
 
 
 # Lines are arrays: new fields go to the end, with a default. A line whose meaning changes gets a new tag (o2 ...).
 class OpenLine(msgspec.Struct, tag="o1", array_like=True, kw_only=True, frozen=True, gc=False):
-    """An attempt is about to be sent. The money is what it comes to if nothing more is heard: the prompt alone."""
+    """An attempt is about to be sent. The money is what it comes to if nothing more is heard: the prompt alone.
+
+    scopes: whom it is counted for, each with the local day of its admission.
+    """
 
     attempt_id: Id
     request_id: Id
@@ -41,6 +45,7 @@ class OpenLine(msgspec.Struct, tag="o1", array_like=True, kw_only=True, frozen=T
     price: Mapping[str, Any] | None = None
     session_id: str | None = None
     trace: Mapping[str, Any] | None = None
+    scopes: tuple[tuple[str, Day], ...] | None = None
 
 
 class CheckpointLine(msgspec.Struct, tag="p1", array_like=True, kw_only=True, frozen=True, gc=False):
@@ -99,4 +104,11 @@ def encode_record(lines: Iterable[Line]) -> bytes:
 
 def _without_surrogates(line: Line) -> Line:
     texts = {name: value for name in line.__struct_fields__ if isinstance(value := getattr(line, name), str)}
-    return msgspec.structs.replace(line, **{k: v.encode("utf-8", "replace").decode() for k, v in texts.items()})
+    changed: dict[str, Any] = {name: _encodable(text) for name, text in texts.items()}
+    if isinstance(line, OpenLine) and line.scopes:
+        changed["scopes"] = tuple((_encodable(key), day) for key, day in line.scopes)
+    return msgspec.structs.replace(line, **changed)
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()

@@ -20,8 +20,10 @@ from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from routing.addresses import address_of, is_within
 from routing.plane import current_plane, serving_plane
 from routing.resolve import Caller
+from routing.wrong_keys import WAIT_AT_MOST_S
 from smartrouter.lib.clock import now_ms
 from smartrouter.lib.errors import RouterError
 from smartrouter.lib.sealing import digest_key
@@ -30,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 VALUES_AT_MOST = 500_000
 RETRY_AFTER_AT_MOST_S = 600
+AUTHENTICATION = "authentication_error"
 
 
 class JsonParser(BaseParser):
@@ -79,21 +82,35 @@ class RouterKeyAuthentication(BaseAuthentication):
         token = token_of(request.META)
         if not token:
             raise _unauthorised(_("Send a router key: “Authorization: Bearer rk_...”."))
-        table = serving_plane().table
-        key = table.keys_by_digest.get(digest_key(token))
+        table, digest = serving_plane().table, digest_key(token)
+        key = table.keys_by_digest.get(digest)
         if key is None:
+            request._request.exchange.has_wrong_key = True  # type: ignore[attr-defined]  # Django's class does not know it
             raise _unauthorised(_("This router key is not known."))
         if not key.is_active:
             raise _unauthorised(_("This router key was revoked."))
+        if key.digest != digest and (key.previous_until_ms is None or key.previous_until_ms <= now_ms()):
+            raise _unauthorised(_("This router key was replaced."))
         if key.expires_ms is not None and key.expires_ms <= now_ms():
             raise _unauthorised(_("This router key has expired."))
         chain = table.chain_of(key.tenant)
         if not chain or not all(tenant.is_active for tenant in chain):
             raise _unauthorised(_("The tenant of this router key is not active."))
+        if key.networks:
+            check_address(key.networks, request.META.get("REMOTE_ADDR"))
         return Caller(key, chain), None
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"
+
+
+def check_address(networks: tuple[str, ...], host: str | None) -> None:
+    """Raise RouterError 403 unless the client's address lies in one of a key's networks."""
+    if not is_within(networks, host or ""):
+        address = address_of(host or "")
+        seen = _("unknown") if address is None else str(address)
+        message = _("This router key may not be used from the address %s.") % seen
+        raise RouterError(403, "address_not_allowed", message, kind="permission_error")
 
 
 def token_of(headers: Mapping[str, Any]) -> str:
@@ -115,7 +132,13 @@ def has_known_key(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
 
 def _unauthorised(message: str) -> RouterError:
-    return RouterError(401, "invalid_api_key", message, kind="authentication_error")
+    return RouterError(401, "invalid_api_key", message, kind=AUTHENTICATION)
+
+
+def too_many_wrong_keys() -> RouterError:
+    """The answer to a wrong key where its address has too many others waiting."""
+    message = _("Too many wrong router keys came from this address.")
+    return RouterError(429, "too_many_wrong_keys", message, kind=AUTHENTICATION, retry_after_s=WAIT_AT_MOST_S)
 
 
 def json_response(doc: Any, status: int = 200) -> HttpResponse:
@@ -127,8 +150,12 @@ def error_response(error: RouterError) -> HttpResponse:
     """The documented answer to an error: the body, Retry-After, and whether a retry can help."""
     response = json_response(error.body(), error.status)
     if error.retry_after_s is not None:
-        response["Retry-After"] = str(max(1, math.ceil(min(error.retry_after_s, RETRY_AFTER_AT_MOST_S))))
-        response["x-should-retry"] = "true"
+        # The end of a day's or a month's quota is told as it is, and nobody waits for it.
+        is_far = error.status == 429 and error.retry_after_s > RETRY_AFTER_AT_MOST_S
+        wait_s = error.retry_after_s if is_far else min(error.retry_after_s, RETRY_AFTER_AT_MOST_S)
+        response["Retry-After"] = str(max(1, math.ceil(wait_s)))
+        # A wrong key is still wrong then.
+        response["x-should-retry"] = "false" if is_far or error.kind == AUTHENTICATION else "true"
     elif error.status not in (500, 502, 504):
         response["x-should-retry"] = "false"
     if error.status == 401:

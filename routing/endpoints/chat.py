@@ -12,6 +12,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
 from billing.attempts import RequestFacts
+from billing.limits import RateRefused
 from billing.sessions import session_id_of
 from providers.dialects.openai_chat import estimate_prompt_tokens, output_limit
 from routing.asking import Ask
@@ -22,9 +23,11 @@ from routing.endpoints.base import HotView
 from routing.endpoints.requests import check_chat, check_guarded, names_asked_for, stages_for, wish_of
 from routing.failover import find_answer
 from routing.glance import glance_at
+from routing.holding import admit
 from routing.needs import needs_of
+from routing.payers import Payers
 from routing.plane import serving_plane
-from routing.refusal import check_choices
+from routing.refusal import check_choices, rate_error, rate_headers
 from routing.relay import Send, StreamRelay, finish_plain
 from routing.resolve import Caller
 from smartrouter.lib.money import usd_of
@@ -57,12 +60,13 @@ class ChatCompletionsView(HotView):
         call = open_call(request)
         exchange = exchange_of(request)
         exchange.call = call
+        await _admit(call, exchange)
         call.plane.retries.active += 1
         try:
             answer = await find_answer(call)
         finally:
             call.plane.retries.active -= 1
-        exchange.headers = headers_of(call, answer)
+        exchange.headers += headers_of(call, answer)
         if call.is_streamed:
             return StreamResponse(call, answer)
         body, charge = finish_plain(call, answer)
@@ -73,6 +77,17 @@ class ChatCompletionsView(HotView):
             if session_cost is not None:
                 exchange.headers.append((b"x-smartrouter-session-cost-usd", f"{usd_of(session_cost):f}".encode()))
         return HttpResponse(body, content_type="application/json")
+
+
+async def _admit(call: Call, exchange: "Exchange") -> None:
+    """Count the request against the limits of its minute, and say how they stand. Raises RouterError 429."""
+    try:
+        call.admission = await admit(call)
+    except RateRefused as e:
+        exchange.headers = rate_headers(e)
+        raise rate_error(e) from e
+    if call.admission is not None:
+        exchange.headers = call.admission.headers()
 
 
 class Exchange(Protocol):
@@ -128,7 +143,15 @@ def open_call(request: Request) -> Call:
         began=asyncio.get_running_loop().time(),
         began_exactly=exchange.began_exactly,
         wants_usage=options.get("include_usage") is True,
+        payers=payers_of_request(request),
     )
+
+
+def payers_of_request(request: Request) -> Payers:
+    """Who pays for the request, without its group and channel."""
+    caller = request.user
+    assert isinstance(caller, Caller)
+    return serving_plane().cashier.caller(caller, _text(request.data.get("user"), END_USER_AT_MOST))
 
 
 def open_choices(
@@ -156,7 +179,8 @@ def open_choices(
     )
     turns = ChainMap({}, plane.turns) if is_dry else plane.turns
     live = glance_at(plane.signals) if is_dry else plane.signals
-    return Choices(stages, caller, ask, live, plane.random, turns)
+    needs_price = payers_of_request(request).limits_money
+    return Choices(stages, caller, ask, live, plane.random, turns, needs_price)
 
 
 def _text(value: Any, at_most: int) -> str:

@@ -13,7 +13,6 @@ from contextlib import nullcontext
 from io import BytesIO
 from typing import Any
 
-from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve
@@ -21,10 +20,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import override
 
 from routing.call import Call
-from routing.endpoints.base import error_response, has_known_key
+from routing.endpoints.base import error_response, too_many_wrong_keys
+from routing.endpoints.bodies import ClientLeft, read_body, release
 from routing.endpoints.chat import StreamResponse
 from routing.failover import close_leftover
 from routing.plane import LEFT_AT_MOST, LEFT_FOR_S, Plane, current_plane
+from routing.wrong_keys import WRONG_KEYS
 from smartrouter.lib.clock import dashed, mint_hex7, now_ms
 from smartrouter.lib.errors import RouterError
 from smartrouter.lib.language import language_of
@@ -36,28 +37,10 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-MIB = 1024 * 1024
-# Chat bodies carry images; all others are small.
-CHAT_BODY_MB = 32
-BODY_MB = 1
-# So much of a body is taken in before the key is looked at.
-ANONYMOUS_AT_MOST = 64 * 1024
 PATH_SHOWN_AT_MOST = 200
 URLCONF = "routing.urls"
 _views: dict[str, Callable[..., Awaitable[HttpResponseBase]]] = {}
 _DEFAULT_LANGUAGE = nullcontext()
-_buffered = 0
-
-
-class ClientLeft(Exception):
-    """The client closed the connection before its body was complete."""
-
-
-def body_cap(path: str) -> int:
-    """The most bytes that a body to this path may have."""
-    if path in ("/v1/chat/completions", "/v1/route"):
-        return int((settings.MAX_BODY_MB or CHAT_BODY_MB) * MIB)
-    return int(min(settings.MAX_BODY_MB or BODY_MB, BODY_MB) * MIB)
 
 
 async def handle(scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,7 +51,6 @@ async def handle(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def _handle(scope: Scope, receive: Receive, send: Send) -> None:
-    global _buffered
     exchange = Exchange(scope, send)
     body = b""
     refusal: RouterError | None = None
@@ -83,7 +65,7 @@ async def _handle(scope: Scope, receive: Receive, send: Send) -> None:
         return
     except RouterError as e:
         refusal = e
-    size = len(body)
+    exchange.size = len(body)
     try:
         exchange.start(body, refusal, plane)
         body = b""
@@ -93,56 +75,7 @@ async def _handle(scope: Scope, receive: Receive, send: Send) -> None:
         # The response is complete, or the client has left before that.
         exchange.client_left()
     finally:
-        _buffered -= size
-
-
-async def read_body(scope: Scope, receive: Receive) -> bytes:
-    """The whole body, counted in _buffered. Raises RouterError 413, 415, 408 or 503, and ClientLeft; then it is not."""
-    global _buffered
-    cap = body_cap(scope["path"])
-    for name, value in scope["headers"]:
-        if name == b"content-length" and int(value) > cap:
-            raise _too_large(cap)
-        if name == b"content-encoding" and value not in (b"", b"identity"):
-            message = _("Send the body without compression.")
-            raise RouterError(415, "unsupported_encoding", message)
-    parts: list[bytes] = []
-    size = kept = 0
-    is_known = False
-    try:
-        async with asyncio.timeout(settings.BODY_RECEIVE_SECONDS):
-            while True:
-                event = await receive()
-                if event["type"] == "http.disconnect":
-                    raise ClientLeft
-                part: bytes = event.get("body", b"")
-                size += len(part)
-                if size > cap:
-                    raise _too_large(cap)
-                if size > ANONYMOUS_AT_MOST and not is_known:
-                    is_known = has_known_key(scope["headers"])
-                    if not is_known:
-                        # Counted, for the right answer, and not kept: whoever has no key takes up no memory.
-                        parts = [b""]
-                        part = b""
-                parts.append(part)
-                kept += len(part)
-                _buffered += len(part)
-                if _buffered > settings.MAX_BUFFERED_MB * MIB:
-                    text = _("The router is holding too many large requests.")
-                    raise RouterError(503, "overloaded", text, kind="server_error", retry_after_s=5)
-                if not event.get("more_body"):
-                    return parts[0] if len(parts) == 1 else b"".join(parts)
-    except TimeoutError as e:
-        _buffered -= kept
-        raise RouterError(408, "request_timeout", _("The body did not arrive in time.")) from e
-    except BaseException:
-        _buffered -= kept
-        raise
-
-
-def _too_large(cap: int) -> RouterError:
-    return RouterError(413, "request_too_large", _("The body is larger than %d bytes.") % cap)
+        exchange.forget_body()
 
 
 def abort_connection(send: Send) -> None:
@@ -164,6 +97,8 @@ class Exchange:
         self.send = send
         self.admitted_ms = now_ms()
         self.request_id = mint_hex7(self.admitted_ms)
+        self.size = 0  # of its body, as counted by read_body
+        self.has_wrong_key = False
         self.call: Call | None = None
         # What the view adds to the answer, ready to be sent: Django's header dict would convert each value twice.
         self.headers: list[tuple[bytes, bytes]] = []
@@ -181,6 +116,11 @@ class Exchange:
         self._plane = plane
         self._task = asyncio.get_running_loop().create_task(self._serve(body, refusal), name=self.request_id)
         self._task.add_done_callback(self._finished)
+
+    def forget_body(self) -> None:
+        """Its body takes up no memory any more."""
+        release(self.size)
+        self.size = 0
 
     def end(self, reason: str) -> None:
         """End the request now: `drained`, or `client_gone`."""
@@ -220,6 +160,11 @@ class Exchange:
         status = 0
         try:
             response = error_response(refusal) if refusal else await self._answer(body)
+            if self.has_wrong_key:
+                body = b""
+                self.forget_body()
+                if not await WRONG_KEYS.slow((self.scope.get("client") or ("",))[0]):
+                    response = error_response(too_many_wrong_keys())
             status = response.status_code
             await self._send_response(response, close=refusal is not None)
         except asyncio.CancelledError:

@@ -21,6 +21,7 @@ from routing.asking import Ask
 from routing.eligible import Gate
 from routing.endpoints.summary import Summary
 from routing.joining import OWN_NAME
+from routing.payers import payers_of
 from routing.plane import Plane
 from routing.rank import Live
 from routing.resolve import Caller, Stage, resolve
@@ -63,11 +64,17 @@ class Seen:
     live: Live
     at_ms: int
 
+    @property
+    def needs_price(self) -> bool:
+        """Whether the caller has a budget."""
+        return any(scope.limits_money for scope in payers_of(self.table, self.caller, ""))
+
     def gate(self, stage: Stage | None = None) -> Gate:
         """What a candidate has to pass before anything is asked of it."""
         ask = Ask(needs=0, prompt_tokens=0, output_tokens=None, is_streamed=False, at_ms=self.at_ms)
         filters, provider = (stage.filters, stage.provider) if stage else (None, "")
-        return Gate(ask, self.live, self.caller.owners, self.caller.key.denied, filters, provider)
+        needs_price = self.needs_price or (stage is not None and stage.needs_price)
+        return Gate(ask, self.live, self.caller.owners, self.caller.key.denied, filters, provider, needs_price)
 
     def may_ask_for(self, name: str) -> bool:
         return self.caller.key.may_ask_for(name) and not self.caller.is_denied(name)
@@ -186,7 +193,7 @@ async def _tags(seen: Seen, pace: Pace) -> AsyncIterator[tuple[str, Summary]]:
 
 
 # What decides about a list: owners of channels among the caller's tenants, the key's rules, with or without tags.
-Rules = tuple[frozenset[int | None], tuple[str, ...], tuple[str, ...], bool]
+Rules = tuple[frozenset[int | None], tuple[str, ...], tuple[str, ...], bool, bool, int]
 
 
 class Listings:
@@ -237,7 +244,7 @@ class Listings:
 
 def _size_of(rules: Rules, body: bytes) -> int:
     """About how many bytes a kept list takes, with the rules by which it is found."""
-    owners, allowed, denied, _has_tags = rules
+    owners, allowed, denied, *_others = rules
     patterns = (*allowed, *denied)
     return len(body) + ENTRY_BYTES * (1 + len(owners) + len(patterns)) + sum(map(len, patterns))
 
@@ -245,7 +252,9 @@ def _size_of(rules: Rules, body: bytes) -> int:
 def _rules_of(seen: Seen, has_tags: bool) -> Rules:
     key = seen.caller.key
     owners = frozenset(channel.owner for channel in seen.table.rows["channels.channel"].values())
-    return owners & seen.caller.owners, key.allowed, key.denied, has_tags
+    # What has no price is kept from callers and groups with a budget.
+    priced = seen.needs_price, seen.table.budgets.version
+    return owners & seen.caller.owners, key.allowed, key.denied, has_tags, *priced
 
 
 _listings: "WeakKeyDictionary[RoutingTable, Listings]" = WeakKeyDictionary()

@@ -43,9 +43,12 @@ def error(description: str) -> OpenApiResponse:
 
 
 CALLER_ERRORS = {
-    401: error("invalid_api_key: the router key is missing, unknown, revoked or expired."),
-    403: error("model_not_allowed: this key may not ask for this model."),
+    401: error("invalid_api_key: the router key is missing, unknown, revoked, replaced or expired."),
+    403: error(
+        "model_not_allowed: this key may not ask for this model. address_not_allowed: nor be used from the client's address."
+    ),
     404: error("model_not_found: the name means nothing to this tenant."),
+    429: error("too_many_wrong_keys: answers to other wrong keys from this address are waiting."),
 }
 
 MODEL_OBJECT = inline_serializer(
@@ -150,6 +153,22 @@ CHAT_RESPONSE = inline_serializer(
 )
 
 
+def _limit_header(what: str, unit: str, description: str) -> OpenApiParameter:
+    name, text = f"x-ratelimit-{what}-{unit}", f"{description} Missing where {unit} are not limited."
+    return OpenApiParameter(name, str, OpenApiParameter.HEADER, response=[200, 429], description=text)
+
+
+_LIMIT_HEADERS = [
+    _limit_header(what, unit, description.format(unit))
+    for unit in ("requests", "tokens")
+    for what, description in (
+        ("limit", "How many {} a minute are allowed, by the limit that has least left."),
+        ("remaining", "How many {} of them are left."),
+        ("reset", "When all of the {} will be there again, such as 6s or 1m0s."),
+    )
+]
+
+
 def _plain_header(name: str, description: str) -> OpenApiParameter:
     text = f"{description} Not in the head of a stream, which is sent before the price is known."
     return OpenApiParameter(name, str, OpenApiParameter.HEADER, response=[200], description=text)
@@ -196,7 +215,7 @@ CHAT: dict[str, Any] = {
         "The OpenAI chat completions format. Unknown fields are passed to the upstream unchanged. With `stream`, the answer "
         "is text/event-stream; a failure after the first content is an error event without [DONE]."
     ),
-    "parameters": [*_SESSION_HEADERS, *WISHES],
+    "parameters": [*_SESSION_HEADERS, *_LIMIT_HEADERS, *WISHES],
     "request": CHAT_REQUEST,
     "responses": {
         200: CHAT_RESPONSE,
@@ -206,11 +225,20 @@ CHAT: dict[str, Any] = {
         ),
         **CALLER_ERRORS,
         403: error(
-            "model_not_allowed: this key may not use this model. strategy_not_allowed: nor choose a strategy or provider."
+            "model_not_allowed: this key may not use this model. strategy_not_allowed: nor choose a strategy or provider. "
+            "address_not_allowed: nor be used from the client's address."
         ),
         408: error("request_timeout: the body did not arrive in time."),
+        402: error(
+            "budget_exceeded: the request does not fit into a budget. `metadata` has `scope`, `window` and `resets_at`, "
+            "and amounts where this key may see them. A tenant may have chosen 429 for it."
+        ),
         413: error("request_too_large."),
         415: error("unsupported_encoding: the body is compressed."),
+        429: error(
+            "rate_limit_exceeded: more than a limit of requests or tokens a minute, of requests at a time, or a quota "
+            "allows; `Retry-After` says when to come again. budget_exceeded, too_many_wrong_keys."
+        ),
         502: error("upstream_error: every channel that was tried failed."),
         503: error("no_available_channel, usage_unavailable, overloaded, starting, shutting_down."),
         504: error("upstream_timeout."),
@@ -234,6 +262,8 @@ MODELS: dict[str, Any] = {
         ),
         400: error("invalid_request: `tags` is neither true nor false."),
         401: CALLER_ERRORS[401],
+        403: error("address_not_allowed: this key may not be used from the client's address."),
+        429: CALLER_ERRORS[429],
     },
 }
 MODEL: dict[str, Any] = {

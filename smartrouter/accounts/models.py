@@ -1,15 +1,20 @@
 """Worker side. Who is calling: users, tenants, memberships, router keys."""
 
+import ipaddress
 import zoneinfo
 from typing import Any
 
 from django.contrib.auth.models import AbstractUser
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
 from smartrouter.lib.changes import TrackedModel, TrackedQuerySet
+
+# What PostgreSQL's integers hold; SQLite's hold more.
+LARGEST_INTEGER = 2**31 - 1
 
 
 def validate_timezone(name: str) -> None:
@@ -35,6 +40,63 @@ def validate_model_patterns(patterns: Any) -> None:
             )
 
 
+def validate_networks(networks: Any) -> None:
+    """Raise ValidationError unless networks is a list of IP addresses and networks, such as 10.0.0.0/8."""
+    if not isinstance(networks, list):
+        raise ValidationError(_("Give a list of networks."), code="networks")
+    for text in networks:
+        try:
+            ipaddress.ip_network(text if isinstance(text, str) else "")
+        except ValueError:
+            raise ValidationError(
+                _("“%(text)s” is not an address or a network; write 203.0.113.7, 10.0.0.0/8 or 2001:db8::/32."),
+                params={"text": text},
+                code="network",
+            ) from None
+
+
+def validate_labels(labels: Any) -> None:
+    """Raise ValidationError unless labels is a flat object of short names and texts."""
+    if not isinstance(labels, dict):
+        raise ValidationError(_("Give an object of labels and their values."), code="labels")
+    for name, value in labels.items():
+        if not name or len(name) > 60 or not isinstance(value, str) or len(value) > 200:
+            raise ValidationError(
+                _("“%(name)s”: a label has a name of at most 60 characters and a text of at most 200."),
+                params={"name": name},
+                code="label",
+            )
+
+
+class RateFields(models.Model):
+    """How much may be asked for at once. Nothing: no limit."""
+
+    rpm = models.PositiveIntegerField(
+        _("requests a minute"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(LARGEST_INTEGER)],
+        help_text=_("In any 60 seconds, over all web processes. Empty: no limit."),
+    )
+    tpm = models.PositiveIntegerField(
+        _("tokens a minute"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(LARGEST_INTEGER)],
+        help_text=_("Prompt and answer; what a request may need is reserved until its answer is there."),
+    )
+    max_parallel = models.PositiveIntegerField(
+        _("parallel requests"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(LARGEST_INTEGER)],
+        help_text=_("Requests that may be under way at the same time."),
+    )
+
+    class Meta:
+        abstract = True
+
+
 class User(AbstractUser):
     """A person who signs in."""
 
@@ -43,7 +105,7 @@ class User(AbstractUser):
         verbose_name_plural = _("users")  # type: ignore[assignment]
 
 
-class Tenant(TrackedModel):
+class Tenant(TrackedModel, RateFields):
     """Who pays: an organisation, a team or a person, in a tree."""
 
     class Kind(models.TextChoices):
@@ -70,6 +132,38 @@ class Tenant(TrackedModel):
         _("sees channels"),
         default=False,
         help_text=_("Whether answers name the channel that served them (header x-smartrouter-channel)."),
+    )
+    can_shorten_answers = models.BooleanField(
+        _("shortens answers"),
+        default=False,
+        db_default=False,
+        help_text=_("Where less is left than a request may cost, its answer is made shorter instead of refused."),
+    )
+    can_see_budgets = models.BooleanField(
+        _("shows amounts"),
+        default=False,
+        db_default=False,
+        help_text=_("Whether its keys are told the amounts of this tenant's budgets, not only of their own."),
+    )
+    budget_status = models.PositiveSmallIntegerField(
+        _("status of a spent budget"),
+        choices=[(402, _("402 Payment Required")), (429, _("429 Too Many Requests"))],
+        default=402,
+        db_default=402,
+        help_text=_("What a request is answered with that a budget does not allow."),
+    )
+    end_user_rpm = models.PositiveIntegerField(
+        _("requests a minute of an end user"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(LARGEST_INTEGER)],
+        help_text=_("For each value of the field “user” of requests."),
+    )
+    end_user_tpm = models.PositiveIntegerField(
+        _("tokens a minute of an end user"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(LARGEST_INTEGER)],
     )
     created_at = models.DateTimeField(_("created"), default=now, editable=False)
 
@@ -113,7 +207,7 @@ class Membership(models.Model):
         return f"{self.user} @ {self.tenant} ({self.get_role_display()})"
 
 
-class RouterKey(TrackedModel):
+class RouterKey(TrackedModel, RateFields):
     """A key that a client sends us; only its keyed digest is stored."""
 
     tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="router_keys", verbose_name=_("tenant"))
@@ -152,6 +246,32 @@ class RouterKey(TrackedModel):
         default=False,
         db_default=False,
         help_text=_("Whether requests may choose how their channel is chosen (header x-smartrouter-strategy)."),
+    )
+    networks = models.JSONField(
+        _("networks"),
+        default=list,
+        db_default=[],
+        blank=True,
+        validators=[validate_networks],
+        help_text=_("Addresses from which this key may be used, such as 203.0.113.7 or 10.0.0.0/8. Empty: all."),
+    )
+    labels = models.JSONField(
+        _("labels"),
+        default=dict,
+        db_default={},
+        blank=True,
+        validators=[validate_labels],
+        help_text=_("Names and values of your own, for finding keys again."),
+    )
+    previous_digest = models.CharField(
+        _("previous digest"), max_length=64, null=True, blank=True, unique=True, editable=False
+    )
+    previous_until = models.DateTimeField(
+        _("previous key until"),
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("Until then the key that was replaced is accepted beside the new one."),
     )
     is_active = models.BooleanField(_("active"), default=True)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)

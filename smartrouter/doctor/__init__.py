@@ -6,6 +6,7 @@ from smartrouter.doctor.channels import check_channels
 from smartrouter.doctor.finding import Finding, Level
 from smartrouter.doctor.house import check_data_folder, check_disk, check_settings
 from smartrouter.doctor.jobs import check_jobs
+from smartrouter.doctor.processes import check_processes
 from smartrouter.doctor.sealed import check_sealed
 from smartrouter.doctor.snapshot import check_snapshot
 from smartrouter.doctor.stores import check_clock, check_database, check_redis
@@ -13,7 +14,7 @@ from smartrouter.doctor.usage import check_spool, check_web
 
 # In this order: what a later one needs comes before it.
 HOUSE: tuple[Callable[[], list[Finding]], ...] = (check_settings, check_data_folder, check_disk, check_redis)
-WITH_DATABASE: tuple[Callable[[], list[Finding]], ...] = (check_sealed, check_clock, check_jobs)
+WITH_DATABASE: tuple[Callable[[], list[Finding]], ...] = (check_sealed, check_clock, check_jobs, check_processes)
 RUNNING: tuple[Callable[[], list[Finding]], ...] = (check_web, check_spool, check_snapshot)
 
 

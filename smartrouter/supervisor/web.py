@@ -1,5 +1,6 @@
 """Worker side. The web process around the ASGI application: uvicorn on a socket that is bound already."""
 
+import ipaddress
 import logging
 import signal
 import socket
@@ -108,5 +109,14 @@ def _config(application: Any) -> uvicorn.Config:
         # Longer than our own drain: uvicorn's end runs neither except nor finally in a response.
         timeout_graceful_shutdown=int(settings.DRAIN_SECONDS) + DRAIN_MARGIN_S,
         proxy_headers=bool(settings.TRUSTED_PROXIES),
-        forwarded_allow_ips=settings.TRUSTED_PROXIES,
+        forwarded_allow_ips=trusted_proxies(settings.TRUSTED_PROXIES),
     )
+
+
+def trusted_proxies(networks: list[str]) -> list[str]:
+    """The proxies as uvicorn compares them: the IPv4 ones also as a socket for IPv6 and IPv4 shows them."""
+    found = list(networks)
+    for network in map(ipaddress.ip_network, networks):
+        if network.version == 4:
+            found.append(f"::ffff:{network.network_address}/{96 + network.prefixlen}")
+    return found

@@ -61,12 +61,26 @@ class Gateway:
 
 
 def configuration(upstream: int) -> dict[str, object]:
-    """The document for `config apply`: one channel at the mock, a price for each model, one router key."""
+    """The document for `config apply`: one channel at the mock, a price for each model, one router key.
+
+    Everybody who pays has budgets and limits, far away: what a request is held for and counted against is in the figures.
+    """
+    money = [{"window": window, "limit_usd": 1_000_000} for window in ("day", "month")]
+    minute = {"rpm": 10_000_000, "tpm": 2_000_000_000}
     return {
         "providers": [{"name": "mock", "kind": "local", "base_url": f"http://127.0.0.1:{upstream}/v1"}],
         "models": [{"provider": "mock", "model": name, "price": USD_PER_MTOK} for name in MODELS],
-        "channels": [{"name": "bench", "provider": "mock", "keys": ["mock-key-0001"], "models": list(MODELS)}],
-        "tenants": [{"name": "bench", "router_keys": [{"name": "bench", "key": KEY}]}],
+        "channels": [
+            {"name": "bench", "provider": "mock", "keys": ["mock-key-0001"], "models": list(MODELS), "budgets": money}
+        ],
+        "tenants": [
+            {
+                "name": "bench",
+                "budgets": money,
+                **minute,
+                "router_keys": [{"name": "bench", "key": KEY, "budgets": money, **minute, "max_parallel": 10_000}],
+            }
+        ],
     }
 
 

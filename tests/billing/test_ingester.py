@@ -44,6 +44,7 @@ def test_a_closed_attempt_becomes_its_row(spool: Spool, ingester: Ingester) -> N
     assert row.pop("request_id") == UUID(opened.request_id)
     assert row.pop("admitted_at") == at_ms(ADMITTED_MS)
     assert row.pop("started_at") == at_ms(ADMITTED_MS + 3)
+    assert row.pop("process") is None  # web1 is no process's id
     assert row == {
         name: getattr(closed, name) if hasattr(closed, name) else getattr(opened, name) for name in row
     }  # each remaining column has the name of its field in the lines

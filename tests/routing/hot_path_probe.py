@@ -18,11 +18,13 @@ from typing import Any
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "smartrouter.settings")
 
 KEY = sys.argv[1]
+# Threads that are there from the start of the process, and read the database.
+OURS = ("live-table", "session-rows", "quota-rows", "fund-records", "generation-rows")
 seen: list[str] | None = None
 
 
 def note(what: str) -> None:
-    if seen is not None and threading.current_thread().name not in ("live-table", "session-rows", "quota-rows"):
+    if seen is not None and threading.current_thread().name not in OURS:
         seen.append(what)
 
 
@@ -104,6 +106,9 @@ REQUESTS: dict[str, Callable[[], Awaitable[int]]] = {
     "models": lambda: ask("GET", "/v1/models"),
     "tags": lambda: ask("GET", "/v1/models?tags=true"),
     "model": lambda: ask("GET", "/v1/models/m"),
+    "key": lambda: ask("GET", "/v1/key?user=alice"),
+    "unknown generation": lambda: ask("GET", "/v1/generations/0197d000000070008000000000000000"),
+    "no generation": lambda: ask("GET", "/v1/generations/x"),
     "wrong key": lambda: ask("POST", "/v1/chat/completions", chat("m"), key="rk_wrong_" + "x" * 30),
     "unknown model": lambda: ask("POST", "/v1/chat/completions", chat("nothing")),
     "not JSON": lambda: ask("POST", "/v1/chat/completions", b"{"),

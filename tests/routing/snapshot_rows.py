@@ -42,6 +42,8 @@ def full_tables() -> Tables:
         ],
         "channels.offering": [t.offering(1, 1, 1)],
         "channels.offeringprice": [r.PriceRow(1, 1, rates())],
+        "billing.budgetscope": [r.ScopeRow(1, "tenant", 1), r.ScopeRow(2, "end_user", 1, "*")],
+        "billing.budget": [r.BudgetRow(1, 1, "usd", "month", 10**11, None, 0)],
         "routing.strategyrule": [t.rule(1, "*", "hybrid"), r.StrategyRuleRow(2, "gpt-*", "", layers)],
         "routing.modelgroup": [
             r.GroupRow(1, "auto", True, 0),

@@ -9,6 +9,10 @@ from django.core.management import call_command
 from django.test import Client
 from django.urls import get_resolver
 
+LIMIT_HEADERS = {
+    f"x-ratelimit-{what}-{unit}" for what in ("limit", "remaining", "reset") for unit in ("requests", "tokens")
+}
+
 pytestmark = pytest.mark.django_db
 
 
@@ -48,10 +52,15 @@ def test_a_client_is_told_of_sessions_and_what_they_cost() -> None:
     operation = schema()["paths"]["/v1/chat/completions"]["post"]
 
     assert ("header", "x-session-id") in [(each["in"], each["name"]) for each in operation["parameters"]]
-    assert set(operation["responses"]["200"]["headers"]) == {
-        "x-smartrouter-cost-usd",
-        "x-smartrouter-session-cost-usd",
-    }
+    assert (
+        set(operation["responses"]["200"]["headers"])
+        == {
+            "x-smartrouter-cost-usd",
+            "x-smartrouter-session-cost-usd",
+        }
+        | LIMIT_HEADERS
+    )
+    assert set(operation["responses"]["429"]["headers"]) == LIMIT_HEADERS
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/route"])
@@ -74,7 +83,9 @@ def test_the_documentation_page_loads_nothing_from_elsewhere() -> None:
     assert not re.search(r"""(?:src|href)=["'](?:https?:)?//""", page)
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/route", "/v1/models", "/v1/models/m"])
+@pytest.mark.parametrize(
+    "path", ["/v1/chat/completions", "/v1/route", "/v1/models", "/v1/models/m", "/v1/key", "/v1/generations/x"]
+)
 def test_a_v1_address_under_wsgi_answers_501_with_one_sentence(path: str) -> None:
     answer = Client().post(path, {}, content_type="application/json")
 

@@ -24,7 +24,8 @@ async def main():
     try:
         await close_plane()
     except OSError as e:
-        print("raised", e.errno, await WebProcess.objects.acount(), current_plane())
+        left = await WebProcess.objects.filter(left_at__isnull=False).acount()  # until its spool is in the database
+        print("raised", e.errno, await WebProcess.objects.acount() - left, current_plane())
 
 asyncio.run(main())
 """

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from routing.choosing import Choices
-from routing.loading import patterns_of
 from routing.orders import NothingKnown
+from routing.readers import patterns_of
 from routing.refusal import check_choices
 from routing.resolve import resolve
 from routing.strategies import PRESETS

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 import redis
@@ -18,10 +19,12 @@ from smartrouter.doctor.channels import check_channels
 from smartrouter.doctor.finding import Finding, Level
 from smartrouter.doctor.house import check_data_folder, check_settings
 from smartrouter.doctor.jobs import check_jobs
+from smartrouter.doctor.processes import check_processes
 from smartrouter.doctor.sealed import check_sealed
 from smartrouter.doctor.stores import check_clock, check_database, check_redis
 from smartrouter.doctor.usage import check_spool
 from smartrouter.lib.sealing import Secret
+from tests.routing.places import add_process, leave_spool
 from tests.running.serving import free_ports
 from tests.simulator.harness import simulator_process
 from tests.stores import Redis
@@ -204,6 +207,39 @@ def test_secrets_that_others_can_read_are_a_problem(settings: LazySettings, tmp_
 
     assert secrets.level is Level.PROBLEM
     assert "chmod 600" in secrets.advice
+
+
+def test_lost_hosts_and_spools_that_nobody_reads_are_findings(settings: LazySettings, tmp_path: Path) -> None:
+    settings.DATA_DIR, settings.SPOOL_DIR = tmp_path, tmp_path / "spool"
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    [well] = check_processes()
+    add_process(host="lost-host", data_folder="/d", seconds_ago=60)
+    add_process(host="given-up", data_folder="/d", seconds_ago=60, released_at=now())
+    leave_spool(add_process(seconds_ago=200).uid)
+    [lost_only] = check_processes()
+    leave_spool(add_process(seconds_ago=400).uid)
+    add_process(seconds_ago=400)  # all of its usage is in the database
+
+    lost, waiting = check_processes()
+
+    assert [finding.level for finding in (well, lost, waiting)] == [Level.OK, Level.PROBLEM, Level.WARNING]
+    assert lost == lost_only and "lost-host (/d)" in lost.text and "given-up" not in lost.text
+    assert "1 ended process waits" in waiting.text and "ingest" in waiting.advice
+
+
+def test_a_spool_file_that_this_version_cannot_read_is_named(settings: LazySettings, tmp_path: Path) -> None:
+    settings.DATA_DIR, settings.SPOOL_DIR = tmp_path, tmp_path / "spool"
+    leave_spool(add_process(seconds_ago=400).uid)
+    newer = leave_spool(add_process(seconds_ago=400).uid)
+    payload = b'["o9"]'
+    with newer.path.open("ab") as file:
+        file.write(b"%08x %b\n" % (crc32(payload), payload))
+
+    kept, waiting = check_processes()
+
+    assert (kept.level, waiting.level) == (Level.WARNING, Level.WARNING)
+    assert str(newer.path) in kept.text and "newer version" in kept.advice
+    assert "1 ended process waits" in waiting.text
 
 
 def test_a_spool_without_an_ingester_says_what_waits(settings: LazySettings, tmp_path: Path) -> None:

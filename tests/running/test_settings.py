@@ -49,3 +49,24 @@ def test_the_default_strategy_is_a_preset_or_refused_with_all_of_them() -> None:
     assert shown("cheapest").startswith(
         "auto LOAD_BALANCING_STRATEGY is wrong: use one of auto, specified_provider, fallback, weighted_round_robin, "
     )
+
+
+def test_trusted_proxies_are_addresses_and_networks_and_never_everybody() -> None:
+    show = (
+        "import django; django.setup(); from django.conf import settings as s; from smartrouter.checks import check_settings;"
+        "from smartrouter.supervisor.web import trusted_proxies as t;"
+        "print(t(s.TRUSTED_PROXIES), *[problem.msg for problem in check_settings()])"
+    )
+
+    def shown(value: str) -> str:
+        env = {**os.environ, "DJANGO_SETTINGS_MODULE": "smartrouter.settings", "TRUSTED_PROXIES": value}
+        done = subprocess.run(
+            [sys.executable, "-c", show], cwd=ROOT, env=env, capture_output=True, timeout=60, check=True
+        )
+        return done.stdout.decode().strip()
+
+    assert shown("10.0.0.5, 192.0.2.0/24,2001:db8::/32,") == str(
+        ["10.0.0.5", "192.0.2.0/24", "2001:db8::/32", "::ffff:10.0.0.5/128", "::ffff:192.0.2.0/120"]
+    )
+    for wrong in ("*", "nginx", "10.0.0.1/8", "10.0.0.5,*"):
+        assert shown(wrong).startswith("[] TRUSTED_PROXIES is wrong: "), wrong

@@ -10,6 +10,7 @@ from django.db import Error
 from django.utils.translation import gettext as _
 
 from billing.ingest import Ingester
+from routing.register import forget_drained
 
 
 class Command(BaseCommand):
@@ -24,7 +25,7 @@ class Command(BaseCommand):
         parser.add_argument("--once", action="store_true", help=_("Ingest what is there now, print counts, end."))
 
     def handle(self, *args: Any, **options: Any) -> None:
-        ingester = Ingester(settings.SPOOL_DIR)
+        ingester = Ingester(settings.SPOOL_DIR, after_pass=forget_drained)
         if options["once"]:
             self._run_once(ingester)
             return
@@ -36,6 +37,7 @@ class Command(BaseCommand):
     def _run_once(self, ingester: Ingester) -> None:
         try:
             stats = ingester.run_once()
+            forget_drained()
         except Error as e:
             raise CommandError(_("The database cannot be used: %s. Nothing was lost.") % e) from e
         except OSError as e:
