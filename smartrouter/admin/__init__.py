@@ -3,9 +3,24 @@
 from django.contrib import admin
 from django.contrib.auth.models import Group
 
-from smartrouter.admin import accounts, billing, channels, keys, offerings, processes, providers, routing
+from smartrouter.admin import (
+    billing,
+    budgets,
+    channels,
+    keys,
+    offerings,
+    processes,
+    providers,
+    routerkeys,
+    routing,
+    tenants,
+    users,
+)
 
-__all__ = ["accounts", "billing", "channels", "keys", "offerings", "processes", "providers", "routing"]
+__all__ = [
+    "billing", "budgets", "channels", "keys", "offerings", "processes", "providers", "routerkeys", "routing", "tenants",
+    "users",
+]  # fmt: skip
 
 # Roles are memberships in tenants; Django's groups would be a second, unused notion of the same.
 admin.site.unregister(Group)

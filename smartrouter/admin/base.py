@@ -35,9 +35,13 @@ class SwitchActions(ModelAdmin):
     def disable(self, request: HttpRequest, queryset: QuerySet) -> None:
         self.switch(request, queryset, is_active=False)
 
+    def switchable(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        """Those of the selected rows that the user may switch."""
+        return queryset
+
     def switch(self, request: HttpRequest, queryset: QuerySet, *, is_active: bool) -> None:
         """Set is_active where it differs, and say on how many rows."""
-        rows = list(queryset.exclude(is_active=is_active))
+        rows = list(self.switchable(request, queryset).exclude(is_active=is_active))
         self.model._default_manager.filter(pk__in=[row.pk for row in rows]).update(is_active=is_active)
         for row in rows:
             self.log_change(request, row, [{"changed": {"fields": ["is_active"]}}])

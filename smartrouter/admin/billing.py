@@ -13,12 +13,13 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
-from unfold.contrib.filters.admin import DropdownFilter, TextFilter
 from unfold.paginator import InfinitePaginator
 
 from billing.models import UsageHour, UsageRecord
 from smartrouter.admin.keyset import KeysetChangeList
 from smartrouter.admin.labels import label, money, stack
+from smartrouter.admin.limits import KeyLabelFilter
+from smartrouter.admin.tenancy import viewpoint_of
 from smartrouter.admin.usage import (
     flag,
     moment,
@@ -31,7 +32,9 @@ from smartrouter.admin.usage import (
     show_time,
     show_tokens,
 )
+from smartrouter.admin.usage_filters import BillableFilter, ChannelFilter, EndUserFilter, StatusFilter, TenantFilter
 from smartrouter.admin.usage_trace import show_chosen
+from smartrouter.admin.usage_tree import HourTree, RecordTree, UsageTenantFilter
 
 
 class ReadOnlyAdmin(ModelAdmin):
@@ -63,48 +66,14 @@ class ReadOnlyAdmin(ModelAdmin):
         return page
 
 
-class NameFilter(TextFilter):
-    """The rows of exactly one name, as an index finds them."""
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        return queryset.filter(**{self.parameter_name or "": self.value()}) if self.value() else queryset
-
-
-class TenantFilter(NameFilter):
-    title, parameter_name = gettext_lazy("tenant"), "tenant"
-
-
-class ChannelFilter(NameFilter):
-    title, parameter_name = gettext_lazy("channel"), "channel"
-
-
-class StatusFilter(DropdownFilter):
-    title, parameter_name = gettext_lazy("status"), "status"
-
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> Any:
-        return UsageRecord.Status.choices
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        return queryset.filter(status=self.value()) if self.value() else queryset
-
-
-class BillableFilter(DropdownFilter):
-    title, parameter_name = gettext_lazy("billable"), "billable"
-
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> Any:
-        return [("yes", _("The attempt that counts")), ("no", _("Attempts that failed over"))]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        return queryset.filter(is_billable=self.value() == "yes") if self.value() else queryset
-
-
 @admin.register(UsageRecord)
-class UsageRecordAdmin(ReadOnlyAdmin):
+class UsageRecordAdmin(RecordTree, ReadOnlyAdmin):
     list_display = [
         "when", "state", "caller", "models", "shown_tokens", "money", "times"
     ]  # fmt: skip
     list_display_links = ["when"]
-    list_filter = [StatusFilter, TenantFilter, ChannelFilter, BillableFilter]
+    list_filter = [StatusFilter, TenantFilter, ChannelFilter, EndUserFilter, KeyLabelFilter, BillableFilter]
+    tree_list_filter = [StatusFilter, UsageTenantFilter]
     indexed_filters = ("tenant", "channel")
     search_fields = ["request_id"]
     search_help_text = gettext_lazy("Request id, attempt id or session id")
@@ -156,7 +125,9 @@ class UsageRecordAdmin(ReadOnlyAdmin):
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         """Only the filters above: any other would read the whole table."""
-        return lookup in ("tenant", "channel", "status", "billable")
+        if request is None or not viewpoint_of(request).is_operator:
+            return lookup in self.tree_lookups
+        return lookup in ("tenant", "channel", "status", "billable", "end_user", "key_label")
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
         if not search_term.strip():
@@ -171,6 +142,10 @@ class UsageRecordAdmin(ReadOnlyAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        if not viewpoint_of(request).is_operator:
+            context = {**(extra_context or {}), "title": _("Usage record")}
+            plain: HttpResponse = super().change_view(request, object_id, form_url, context)
+            return plain
         record = self.get_object(request, object_id)
         attempts = UsageRecord.objects.filter(request_id=record.request_id).order_by("attempt", "pk") if record else []
         table = [
@@ -199,9 +174,10 @@ class UsageRecordAdmin(ReadOnlyAdmin):
     def error(self, record: UsageRecord) -> str:
         return show_error(record) or "-"
 
-    @admin.display(description=gettext_lazy("tenant / key"))
+    @admin.display(description=gettext_lazy("tenant / key · end user"))
     def caller(self, record: UsageRecord) -> SafeString:
-        return stack(record.tenant, record.router_key)
+        key = f"{record.router_key} · {record.end_user}" if record.end_user else record.router_key
+        return stack(record.tenant, key)
 
     @admin.display(description=gettext_lazy("requested → channel · upstream model"))
     def models(self, record: UsageRecord) -> SafeString:
@@ -242,7 +218,7 @@ class UsageRecordAdmin(ReadOnlyAdmin):
 
 
 @admin.register(UsageHour)
-class UsageHourAdmin(ReadOnlyAdmin):
+class UsageHourAdmin(HourTree, ReadOnlyAdmin):
     list_display = ["when", "caller", "models", "requests", "failures", "shown_tokens", "money"]
     list_display_links = ["when"]
     list_filter = [TenantFilter, ChannelFilter]

@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import ForeignKey, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -15,7 +15,9 @@ from unfold.widgets import UnfoldBooleanSwitchWidget
 
 from channels.copies import copy_channel
 from channels.models import Channel, Offering, validate_headers, validate_params, validate_proxy_url
+from smartrouter.accounts.models import Tenant
 from smartrouter.admin.base import SwitchActions, ZonedAdmin, count_of
+from smartrouter.admin.budgets import BudgetInline
 from smartrouter.admin.fields import JsonField, SecretField, SecretTextarea, ZoneInput, read_headers, text_of
 from smartrouter.admin.keys import (
     ChannelKeyInline,
@@ -27,10 +29,13 @@ from smartrouter.admin.keys import (
 )
 from smartrouter.admin.labels import label, link_to
 from smartrouter.admin.offerings import OfferingInline
+from smartrouter.admin.tenancy import Access, Viewpoint, viewpoint_of
+from smartrouter.admin.tenancy_forms import TreeForm
+from smartrouter.admin.tenancy_pages import TreeAdmin, TreeFilter, mapped
 from smartrouter.lib.sealing import SealBroken
 
 
-class ChannelForm(forms.ModelForm):
+class ChannelForm(TreeForm):
     """A channel; its proxy and headers are only written here."""
 
     new_proxy = SecretField(label=gettext_lazy("New outbound proxy"))
@@ -65,6 +70,9 @@ class ChannelForm(forms.ModelForm):
             if name in self.fields:
                 self.fields[name].help_text = format_html("{}<br>{}", state, how)
 
+    def clean_owner(self) -> Tenant | None:
+        return self.stays_in_tree(self.instance.owner_id, self.cleaned_data["owner"])
+
     def clean_new_proxy(self) -> str:
         text = str(self.cleaned_data["new_proxy"])
         if text:
@@ -88,8 +96,21 @@ class ChannelForm(forms.ModelForm):
         return super().save(commit)
 
 
+class OwnerFilter(TreeFilter):
+    title, parameter_name, tenant_field = gettext_lazy("owner"), "owner", "owner_id"
+
+
+# What a tenant sets of its own channel. Where it leads, and what is sent and charged beside its key, is for operators.
+_FOR_TENANTS = frozenset(
+    [
+        "name", "provider", "owner", "priority", "weight", "is_active", "region", "timezone",
+        "connect_timeout_s", "first_byte_timeout_s", "idle_timeout_s", "total_timeout_s",
+    ]
+)  # fmt: skip
+
+
 @admin.register(Channel)
-class ChannelAdmin(ZonedAdmin, SwitchActions):
+class ChannelAdmin(TreeAdmin, ZonedAdmin, SwitchActions):
     list_display = [
         "name", "provider", "shown_owner", "shown_keys", "offerings_count", "priority", "weight", "is_active"
     ]  # fmt: skip
@@ -117,9 +138,43 @@ class ChannelAdmin(ZonedAdmin, SwitchActions):
             },
         ),
     ]
-    inlines = [ChannelKeyInline, OfferingInline]
+    inlines = [ChannelKeyInline, OfferingInline, BudgetInline]
     actions = ["enable", "disable", "duplicate"]
     form = ChannelForm
+    tree_list_display = ["name", "provider", "owner", "offerings_count", "priority", "weight", "is_active"]
+    tree_list_filter = [OwnerFilter, ("is_active", BooleanRadioFilter)]
+    tree_search_fields = ["name", "provider__name"]
+    tree_actions = ("enable", "disable")
+    tree_lookups = frozenset(["owner", "is_active__exact"])
+    tree_required = frozenset(["owner"])
+
+    def access_of(self, view: Viewpoint, row: Any) -> Access:
+        is_theirs = row.owner_id in view.administered if row is not None else bool(view.administered)
+        return Access.CHANGE if is_theirs else Access.VIEW
+
+    def rows_of_tree(self, view: Viewpoint, rows: QuerySet) -> QuerySet:
+        return rows.filter(owner__in=view.tenants)
+
+    def may_add(self, view: Viewpoint) -> bool:
+        return bool(view.administered)
+
+    def get_tree_fieldsets(self, view: Viewpoint, row: Any) -> Any:
+        """Without what is for operators; the provider is chosen once, and then shown by name."""
+        shown = {"provider": "provider_name"} if row is not None else {}
+        return mapped(self.fieldsets, lambda name: shown.get(name, name) if name in _FOR_TENANTS else None)
+
+    def get_tree_readonly(self, view: Viewpoint, row: Any) -> list[str]:
+        return ["provider_name"] if row is not None else []
+
+    def formfield_for_foreignkey(self, db_field: ForeignKey, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_foreignkey(db_field, request, **kwargs)
+        if db_field.name == "owner" and not viewpoint_of(request).is_operator:
+            field.help_text = _("Only this tenant and those below it use the channel.")
+        return field
+
+    @admin.display(description=gettext_lazy("provider"))
+    def provider_name(self, channel: Channel) -> str:
+        return str(channel.provider)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         rows: QuerySet = super().get_queryset(request).prefetch_related("keys")

@@ -16,6 +16,8 @@ from unfold.admin import TabularInline
 from channels.models import Channel, ChannelKey, validate_key_text
 from smartrouter.admin.fields import SecretField
 from smartrouter.admin.labels import label
+from smartrouter.admin.tenancy import Access, Viewpoint
+from smartrouter.admin.tenancy_pages import TreeInline
 from smartrouter.lib.sealing import SealBroken, Secret
 
 
@@ -99,7 +101,7 @@ class ChannelKeyForm(forms.ModelForm):
         return super().save(commit)
 
 
-class ChannelKeyInline(TabularInline):
+class ChannelKeyInline(TreeInline, TabularInline):
     """A channel's keys."""
 
     model = ChannelKey
@@ -108,6 +110,12 @@ class ChannelKeyInline(TabularInline):
     readonly_fields = ["stored"]
     extra = 0
     hide_title = True
+    is_on_add_page_of_tree = True
+
+    def access_of(self, view: Viewpoint, parent: Any) -> Access:
+        """Only the admins of the channel's owner see its keys."""
+        is_theirs = bool(view.administered) if parent is None else parent.owner_id in view.administered
+        return Access.CHANGE if is_theirs else Access.NONE
 
     def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
         return 0 if obj else 1

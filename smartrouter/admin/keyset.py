@@ -9,6 +9,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.views import ChangeList
 
+from smartrouter.admin.tenancy import viewpoint_of
+
 # So many rows at most are read to find those that a filter without an index asks for; the next page goes on from there.
 SCANNED_ROWS_AT_MOST = 100_000
 
@@ -30,6 +32,7 @@ class KeysetChangeList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         """Read one page. At most two queries: the rows, and where a slow filter has to stop."""
+        self.is_of_tree = not viewpoint_of(request).is_operator
         side, key = self._cursor(request.GET.get(PAGE_VAR, ""))
         rows, has_more, edge = self._read(side, key)
         if side == "after" and not has_more and edge is None:
@@ -55,7 +58,7 @@ class KeysetChangeList(ChangeList):
         """The page's rows in reading direction, whether there are more, where the search stopped (None: nowhere)."""
         rows, edge = self._beside(self.queryset, side, key), None
         if self._is_slow():
-            keys = self._beside(self.root_queryset, side, key).values_list("pk", flat=True)
+            keys = self._beside(self.model._default_manager.all(), side, key).values_list("pk", flat=True)
             edge = next(iter(keys[SCANNED_ROWS_AT_MOST : SCANNED_ROWS_AT_MOST + 1]), None)
             if edge is not None:
                 rows = rows.filter(pk__lte=edge) if side == "after" else rows.filter(pk__gte=edge)
@@ -68,8 +71,10 @@ class KeysetChangeList(ChangeList):
         return (rows.filter(pk__lt=key) if side == "before" else rows).order_by("-pk")
 
     def _is_slow(self) -> bool:
-        """Whether the filters in use are more than one index can serve."""
+        """Whether the filters in use are more than one index can serve; a tree of tenants alone is no index."""
         used = {name for name, values in self.get_filters_params().items() if any(values)}
+        if self.is_of_tree and "tenant" not in used:
+            return True
         return bool(used - set(self.model_admin.indexed_filters)) or len(used) > 1
 
     def _cursor(self, text: str) -> tuple[str, Any]:

@@ -7,6 +7,9 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from unfold.settings import CONFIG_DEFAULTS
 
+from smartrouter.admin.tenancy import viewpoint_of
+from smartrouter.admin.tenancy_gate import OPEN_PAGES
+
 _PRIMARY = {
     "50": "oklch(97% .014 254.604)",
     "100": "oklch(93.2% .032 255.585)",
@@ -28,7 +31,16 @@ def colors(request: HttpRequest) -> dict[str, dict[str, str]]:
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """The sidebar: groups in the order in which an operator thinks."""
+    """The sidebar: groups in the order in which an operator thinks; for tenants' people what is open to them."""
+    groups = _groups()
+    if viewpoint_of(request).is_operator:
+        return groups
+    for group in groups:
+        group["items"] = [item for item in group["items"] if item["view"] in OPEN_PAGES]
+    return [group for group in groups if group["items"]]
+
+
+def _groups() -> list[dict[str, Any]]:
     return [
         {"items": [_item(_("Overview"), "dashboard", "index")]},
         {
@@ -61,6 +73,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "items": [
                 _item(_("Tenants"), "apartment", "accounts_tenant_changelist"),
                 _item(_("Router keys"), "key", "accounts_routerkey_changelist"),
+                _item(_("Budgets"), "savings", "billing_budget_changelist"),
                 _item(_("Users"), "group", "accounts_user_changelist"),
             ],
         },
@@ -72,4 +85,4 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _item(title: str, icon: str, view: str) -> dict[str, Any]:
-    return {"title": title, "icon": icon, "link": reverse(f"admin:{view}")}
+    return {"title": title, "icon": icon, "link": reverse(f"admin:{view}"), "view": view}

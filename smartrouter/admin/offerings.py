@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.widgets import AutocompleteSelect
-from django.db.models import ForeignKey, Prefetch, QuerySet
+from django.db.models import ForeignKey, Prefetch, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -22,13 +22,16 @@ from unfold.contrib.filters.admin import (
 from unfold.forms import PaginationInlineFormSet
 
 from channels.models import Channel, Offering, OfferingPrice
-from providers.models import ModelPrice
+from providers.models import ModelPrice, ProviderModel
 from routing.models import ModelGroup
 from smartrouter.admin.base import PriceInline, SwitchActions
 from smartrouter.admin.fields import NamesField
 from smartrouter.admin.labels import label, link_to
 from smartrouter.admin.prices import begun_prices, latest, show_price
 from smartrouter.admin.selection import refs_of_group
+from smartrouter.admin.tenancy import Access, Viewpoint, viewpoint_of
+from smartrouter.admin.tenancy_gate import id_of_page
+from smartrouter.admin.tenancy_pages import TreeInline
 
 
 class ModelsOfProvider(AutocompleteSelect):
@@ -51,6 +54,15 @@ class OfferingForm(forms.ModelForm):
         exclude: list[str] = []
 
 
+class TenantOfferingForm(OfferingForm):
+    """An offering of a tenant's own channel: an operator has priced it for the model that it has."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk and "provider_model" in self.fields:
+            self.fields["provider_model"].disabled = True
+
+
 class OfferingFormSet(PaginationInlineFormSet):
     """A channel's offerings; each is checked against the channel as it stands in the same form."""
 
@@ -60,7 +72,9 @@ class OfferingFormSet(PaginationInlineFormSet):
         return form
 
 
-class OfferingInline(TabularInline):
+class OfferingInline(TreeInline, TabularInline):
+    """What a channel offers. Tenants' people see no prices, and keep each offering's model: its price belongs to it."""
+
     model = Offering
     form = OfferingForm
     formset = OfferingFormSet
@@ -70,6 +84,23 @@ class OfferingInline(TabularInline):
     hide_title = True
     extra = 0
     per_page = 50
+    can_delete_in_tree = False
+
+    def access_of(self, view: Viewpoint, parent: Any) -> Access:
+        is_theirs = parent is None or parent.owner_id in view.administered
+        return Access.CHANGE if is_theirs else Access.VIEW
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        names: list[Any] = list(self.fields or [])
+        return names if viewpoint_of(request).is_operator else [name for name in names if name != "price"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return ["price"] if viewpoint_of(request).is_operator else []
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        if not viewpoint_of(request).is_operator:
+            kwargs["form"] = TenantOfferingForm
+        return super().get_formset(request, obj, **kwargs)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         rows = super().get_queryset(request).select_related("provider_model__provider", "channel")
@@ -80,7 +111,10 @@ class OfferingInline(TabularInline):
             widget = ModelsOfProvider(db_field, self.admin_site)
             widget.provider_id = _provider_of_page(request)
             kwargs["widget"] = widget
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+        field = super().formfield_for_foreignkey(db_field, request, **kwargs)
+        if db_field.name == "provider_model" and not viewpoint_of(request).is_operator:
+            field.queryset = _models_for_page(request, field.queryset)
+        return field
 
     @admin.display(description=gettext_lazy("price now"))
     def price(self, offering: Any) -> SafeString | str:
@@ -91,10 +125,22 @@ class OfferingInline(TabularInline):
 
 def _provider_of_page(request: HttpRequest) -> int | None:
     """The id of the provider of the channel whose page this is; None on the page that adds one."""
-    found = request.resolver_match.kwargs.get("object_id", "") if request.resolver_match else ""
-    if not str(found).isdigit():
+    found = id_of_page(request)
+    if found is None:
         return None
     return Channel.objects.filter(pk=found).values_list("provider_id", flat=True).first()
+
+
+def _models_for_page(request: HttpRequest, choices: QuerySet) -> QuerySet:
+    """Those of the choices that are of the provider of the channel whose page this is, and what its offerings have already;
+    all of them on the page that adds a channel."""
+    page = id_of_page(request)
+    if page is None:
+        return choices
+    here = Offering.objects.filter(channel=page, channel__owner__in=viewpoint_of(request).administered)
+    of_provider = choices.filter(provider=_provider_of_page(request))
+    found = Q(pk__in=of_provider.values("pk")) | Q(pk__in=here.order_by().values("provider_model"))
+    return ProviderModel.objects.filter(found).select_related("provider")
 
 
 def with_prices(offerings: QuerySet) -> QuerySet:

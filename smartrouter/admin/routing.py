@@ -19,9 +19,11 @@ from routing.defaults import EVERY_NAME, default_preset, default_rule, reset_def
 from routing.models import ModelGroup, StrategyRule
 from routing.strategies import PRESET_LABELS
 from smartrouter.admin.base import SwitchActions, ZonedAdmin
+from smartrouter.admin.budgets import BudgetInline
 from smartrouter.admin.fields import CheckboxRow, ChoicesField, NamesField, PriceField, TagsField, text_of
 from smartrouter.admin.labels import hint, label
 from smartrouter.admin.layers import StrategyForm, say_default, show_layers, show_strategy
+from smartrouter.admin.limits import UsdField
 from smartrouter.admin.members import MemberInline, PolicyInline
 from smartrouter.admin.selection import (
     conditions_in_words,
@@ -31,6 +33,9 @@ from smartrouter.admin.selection import (
     warnings_about,
 )
 
+_FIELDS = [
+    "name", "display_name", "description", "strategy", "fallback", "max_cost_per_request_nusd", "is_active"
+]  # fmt: skip
 _FILTERS = ["max_cost_per_1k", "min_context_length", "capabilities", "provider_kinds", "regions"]
 
 
@@ -56,6 +61,7 @@ class ModelGroupForm(StrategyForm):
     max_cost_per_1k = PriceField(
         **text_of(ModelGroup, "max_cost_per_1k"), required=False, max_digits=20, decimal_places=9, min_value=0
     )
+    max_cost_per_request_nusd = UsdField(**text_of(ModelGroup, "max_cost_per_request_nusd"))
 
     class Meta:
         model = ModelGroup
@@ -88,7 +94,7 @@ class ModelGroupAdmin(ZonedAdmin, SwitchActions):
     search_fields = ["name", "display_name"]
     list_select_related = ["fallback"]
     readonly_fields = ["selected_now"]
-    inlines = [MemberInline, PolicyInline]
+    inlines = [MemberInline, PolicyInline, BudgetInline]
     form = ModelGroupForm
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -98,7 +104,7 @@ class ModelGroupAdmin(ZonedAdmin, SwitchActions):
         selected = ["selects", "tags", *(["selected_now"] if obj else [])]
         is_open = group.selects or group.tags
         return [
-            (None, {"fields": ["name", "display_name", "description", "strategy", "fallback", "is_active"]}),
+            (None, {"fields": _FIELDS}),
             (
                 titled(_("Layers"), show_layers(group.layers)),
                 {"classes": ["collapse"], "fields": ["layers"]},

@@ -39,6 +39,11 @@ def show_status(record: UsageRecord) -> SafeString:
     )
 
 
+def show_plain_status(record: UsageRecord) -> SafeString:
+    """The status as a coloured label."""
+    return label(record.get_status_display(), _STATUS_KINDS.get(UsageRecord.Status(record.status), ""))
+
+
 def show_seconds(duration_ms: int | None) -> str:
     """The duration in seconds; milliseconds below one."""
     if duration_ms is None:

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from django.test import Client
 
-from billing.models import UsageHour, UsageRecord
+from billing.models import Budget, BudgetScope, UsageHour, UsageRecord
 from channels.models import Channel, ChannelKey, Offering, OfferingPrice
 from providers.models import ExchangeRate, ModelPrice, Provider, ProviderModel
 from routing.models import GroupMember, ModelGroup, StrategyRule, WebProcess
@@ -108,7 +108,11 @@ def world(db: None) -> World:
     )
     process = WebProcess.objects.create(uid=UUID(int=7), host="web-1", pid=7, data_folder="/data")
     rule = StrategyRule.objects.create(pattern="gpt-*", strategy="cost_first")
-    rows = [provider, model, rate, tenant, channel, offering, group, rule, router_key, user, record, hour, process]
+    scope = BudgetScope.objects.create(kind=BudgetScope.Kind.ROUTER_KEY, router_key=router_key)
+    budget = Budget.objects.create(scope=scope, unit=Budget.Unit.REQUESTS, window=Budget.Window.TOTAL, limit=1000)
+    rows = [
+        provider, model, rate, tenant, channel, offering, group, rule, router_key, user, record, hour, process, budget
+    ]  # fmt: skip
     return World(
         provider, other, model, other_model, channel, key, offering, group, tenant, router_key, record,
         {row._meta.label_lower: row for row in rows},

@@ -138,7 +138,7 @@ def test_the_sign_in_form_tells_staff_why_they_may_not_enter(client: Client, db:
     page = client.post(reverse("admin:login"), {"username": "sam", "password": "a-long-password-1"})
 
     assert page.status_code == 200
-    assert "Only administrators can sign in here" in page.content.decode()
+    assert "Your account belongs to no active tenant." in page.content.decode()
     assert "_auth_user_id" not in client.session
 
 

@@ -3,13 +3,14 @@
 from typing import Any
 
 import pytest
+from django.core.exceptions import PermissionDenied
 from django.test import Client
 from django.urls import reverse
 
 from channels.models import Channel, Offering
 from providers.models import Provider
 from routing.models import GroupMember, ModelGroup
-from smartrouter.accounts.models import RouterKey, Tenant, User
+from smartrouter.accounts.models import Membership, RouterKey, Tenant, User
 from smartrouter.admin.why import check_may_ask, why_url
 from tests.admin.browser import form_of
 from tests.admin.conftest import SECRETS, World, add_record
@@ -182,13 +183,15 @@ def test_outsiders_are_sent_to_the_sign_in_form(address: str, world: World, outs
     assert answer["Location"].startswith(reverse("admin:login"))
 
 
-def test_staff_without_the_permissions_may_not_ask_even_where_the_site_lets_them_in(
-    world: World, root: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("smartrouter.adminsite.may_enter", lambda user: True)
+def test_an_admin_of_a_tenant_may_not_ask(world: World, root: Client) -> None:
+    sam = User.objects.create_user("sam", is_staff=True)
+    Membership.objects.create(user=sam, tenant=world.tenant, role=Membership.Role.ADMIN)
     browser = Client()
-    browser.force_login(User.objects.create_user("sam", is_staff=True))
+    browser.force_login(sam)
 
-    assert browser.get(WHY).status_code == 403
-    assert browser.get(KEYS).status_code == 403
+    assert browser.get(reverse("admin:index")).status_code == 200
+    assert browser.get(WHY).status_code == 404
+    assert browser.get(KEYS).status_code == 404
+    with pytest.raises(PermissionDenied):
+        check_may_ask(browser.get(reverse("admin:index")).wsgi_request)
     assert check_may_ask(root.get(WHY).wsgi_request) is None  # type: ignore[func-returns-value]  # it does not raise
