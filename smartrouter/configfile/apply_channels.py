@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from channels.models import Channel, ChannelKey, Offering, validate_headers, validate_key_text, validate_proxy_url
 from smartrouter.accounts.models import Tenant
+from smartrouter.configfile.apply_budgets import apply_budgets, holder_of
 from smartrouter.configfile.apply_catalogue import model_named
 from smartrouter.configfile.apply_prices import apply_prices
 from smartrouter.configfile.checking import is_header_name, missing_name
@@ -33,6 +34,8 @@ def apply_channels(run: Run, entries: Sequence[Entry[ChannelSpec]]) -> None:
             if entry.spec.models is not None:
                 with run.entry():
                     _apply_offerings(run, row, entry.spec.models, entry.place.at("models"))
+            with run.entry():
+                apply_budgets(run, holder_of(row), entry.spec.budgets, entry.place.at("budgets"))
 
 
 def default_key_name(index: int) -> str:

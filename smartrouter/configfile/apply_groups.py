@@ -6,6 +6,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from routing.models import ModelGroup
+from smartrouter.configfile.apply_budgets import apply_budgets, holder_of, read_usd
 from smartrouter.configfile.apply_members import apply_members, offered_names
 from smartrouter.configfile.apply_strategies import strategy_values
 from smartrouter.configfile.apply_time_policies import apply_time_policies
@@ -57,9 +58,14 @@ def _apply_group(
         "selects": bool(spec.tags) if spec.select is None else spec.select,
         "tags": spec.tags,
         **{name: getattr(spec.filters, name) for name in _FILTERS},
+        "max_cost_per_request_nusd": tried(
+            read_usd, spec.max_cost_per_request_usd, place.at("max_cost_per_request_usd")
+        ),
         "fallback": tried(_fallback_of, run, spec, place.at("fallback"), groups, fallbacks),
     }
     groups[spec.name] = save_row(run, row, values, place, label=spec.name, spelled=_SPELLED)
+    with run.entry():
+        apply_budgets(run, holder_of(row), spec.budgets, place.at("budgets"))
     if spec.channels is not None:
         apply_members(run, row, spec.channels, place.at("channels"), offered)
     if not spec.channels and _is_empty(row):

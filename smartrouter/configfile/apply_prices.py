@@ -10,11 +10,12 @@ from django.utils.translation import gettext as _
 from channels.models import Offering, OfferingPrice
 from providers.models import DatedRates, ModelPrice, ProviderModel
 from providers.prices import SORTS, check_tiers, check_windows
+from smartrouter.configfile.moments import Moment
 from smartrouter.configfile.parsing import refuse_doubled
 from smartrouter.configfile.places import Place
 from smartrouter.configfile.report import ConfigError
 from smartrouter.configfile.rows import Refused, Run, save_row
-from smartrouter.configfile.schema import ModelSpec, Moment, OfferingSpec, PriceSpec
+from smartrouter.configfile.schema import ModelSpec, OfferingSpec, PriceSpec
 
 
 def apply_prices(run: Run, owner: ProviderModel | Offering, spec: ModelSpec | OfferingSpec, place: Place) -> None:

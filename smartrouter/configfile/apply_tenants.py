@@ -1,24 +1,35 @@
-"""Worker side. The block tenants: the tree, its router keys, its users."""
+"""Worker side. The block tenants: the tree, its users and end users; apply_router_keys has its keys."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from django.utils.translation import gettext as _
 
-from smartrouter.accounts.models import Membership, RouterKey, Tenant, User
+from smartrouter.accounts.models import Membership, Tenant, User
+from smartrouter.configfile.apply_budgets import apply_budgets, apply_end_users, holder_of
+from smartrouter.configfile.apply_router_keys import apply_router_keys, new_user
 from smartrouter.configfile.parsing import Entry, refuse_doubled
 from smartrouter.configfile.places import Place
 from smartrouter.configfile.report import ConfigError
-from smartrouter.configfile.rows import Refused, Run, save_row, take_renamed, tried
-from smartrouter.configfile.schema import RouterKeySpec, TenantSpec, UserSpec
-from smartrouter.configfile.secrets import read_router_key
-from smartrouter.configfile.showing import printable
+from smartrouter.configfile.rows import Run, save_row, take_renamed, tried
+from smartrouter.configfile.schema import TenantSpec, UserSpec
 
-_ABOUT_A_USER = ("email", "first_name", "last_name")
+_ABOUT_A_USER = ("email", "first_name", "last_name", "budgets")
+# Columns that the document has under the same words.
+_LIMITS = (
+    "can_see_budgets",
+    "can_shorten_answers",
+    "budget_status",
+    "rpm",
+    "tpm",
+    "max_parallel",
+    "end_user_rpm",
+    "end_user_tpm",
+)
 
 
 def apply_tenants(run: Run, entries: Sequence[Entry[TenantSpec]]) -> None:
-    """Write the tenants, parents first, then their users, then their keys; run.tenants knows them afterwards."""
+    """Write the tenants, parents first, then their budgets, users and keys; run.tenants knows them afterwards."""
     run.tenants = {row.name: row for row in Tenant.objects.all()}
     for entry in _parents_first(run, entries):
         with run.entry("tenants", entry.spec.name):
@@ -26,14 +37,19 @@ def apply_tenants(run: Run, entries: Sequence[Entry[TenantSpec]]) -> None:
     written = [
         (run.tenants[entry.spec.name], entry) for entry in entries if ("tenants", entry.spec.name) not in run.refused
     ]
+    for tenant, entry in written:
+        with run.entry():
+            apply_budgets(run, holder_of(tenant), entry.spec.budgets, entry.place.at("budgets"))
+        with run.entry():
+            apply_end_users(run, tenant, entry.spec.end_users, entry.place.at("end_users"))
     users = {row.username: row for row in User.objects.all()}
-    said: dict[tuple[str, str], str] = {}  # what the document said of a user before
+    said: dict[tuple[str, str], Any] = {}  # what the document said of a user before
     for tenant, entry in written:
         with run.entry():
             _apply_members(run, tenant, entry, users, said)
     for tenant, entry in written:
         with run.entry():
-            _apply_router_keys(run, tenant, entry, users)
+            apply_router_keys(run, tenant, entry, users)
 
 
 def _parents_first(run: Run, entries: Sequence[Entry[TenantSpec]]) -> list[Entry[TenantSpec]]:
@@ -62,6 +78,7 @@ def _apply_tenant(run: Run, spec: TenantSpec, place: Place) -> None:
         "timezone": spec.timezone,
         "is_active": spec.active,
         "can_see_channels": spec.can_see_channels,
+        **{name: getattr(spec, name) for name in _LIMITS},
     }
     run.tenants[spec.name] = save_row(run, row, values, place, label=spec.name)
 
@@ -71,7 +88,7 @@ def _parent(run: Run, name: str | None, place: Place) -> Tenant | None:
 
 
 def _apply_members(
-    run: Run, tenant: Tenant, entry: Entry[TenantSpec], users: dict[str, User], said: dict[tuple[str, str], str]
+    run: Run, tenant: Tenant, entry: Entry[TenantSpec], users: dict[str, User], said: dict[tuple[str, str], Any]
 ) -> None:
     specs = entry.spec.users or []
     places = [entry.place.at("users", index) for index in range(len(specs))]
@@ -87,90 +104,16 @@ def _apply_members(
 
 
 def _apply_user(
-    run: Run, spec: UserSpec, place: Place, users: dict[str, User], said: dict[tuple[str, str], str]
+    run: Run, spec: UserSpec, place: Place, users: dict[str, User], said: dict[tuple[str, str], Any]
 ) -> User:
     """The user, with what the entry says of them; what it does not say stays. Raises ConfigError."""
-    values: dict[str, Any] = {}
-    for name in _ABOUT_A_USER:
-        value = getattr(spec, name)
-        if value is None:
-            continue
+    given = {name: value for name in _ABOUT_A_USER if (value := getattr(spec, name)) is not None}
+    for name, value in given.items():
         if said.setdefault((spec.username, name), value) != value:
             raise ConfigError([place.at(name).says(_("Another tenant's entry says something else of this user."))])
-        values[name] = value
-    row = users.get(spec.username) or _new_user()
-    users[spec.username] = save_row(run, row, {"username": spec.username, **values}, place, label=spec.username)
+    budgets = given.pop("budgets", None)
+    row = users.get(spec.username) or new_user()
+    users[spec.username] = save_row(run, row, {"username": spec.username, **given}, place, label=spec.username)
+    with run.entry():
+        apply_budgets(run, holder_of(row), budgets, place.at("budgets"))
     return row
-
-
-def _new_user() -> User:
-    """A user who cannot sign in until someone sets a password."""
-    user = User()
-    user.set_unusable_password()
-    return user
-
-
-def _apply_router_keys(run: Run, tenant: Tenant, entry: Entry[TenantSpec], users: dict[str, User]) -> None:
-    specs = entry.spec.router_keys or []
-    places = [entry.place.at("router_keys", index) for index in range(len(specs))]
-    refuse_doubled([(spec.name, place) for spec, place in zip(specs, places, strict=True)])
-    if not specs:
-        return
-    rows = {row.name: row for row in RouterKey.objects.filter(tenant=tenant)}
-    for spec, place in zip(specs, places, strict=True):
-        with run.entry():
-            if spec.was and spec.was != spec.name and any(spec.was == other.name for other in specs):
-                raise ConfigError([place.at("was").says(_("“%s” is also an entry of its own; choose one.") % spec.was)])
-            row = take_renamed(rows, spec.name, spec.was, place) or RouterKey(tenant=tenant)
-            values = {
-                "name": spec.name,
-                **_key_values(run, row, spec, place),
-                "allowed_models": spec.models,
-                "denied_models": spec.denied_models,
-                "default_model": spec.default_model,
-                "can_choose_strategy": spec.can_choose_strategy,
-                "owner": tried(_owner, run, spec.owner, place, users),
-                "is_active": spec.active,
-                "expires_at": spec.expires_at.at if spec.expires_at else None,
-            }
-            rows[spec.name] = save_row(run, row, values, place, label=f"{tenant.name}/{spec.name}")
-            run.key_places[rows[spec.name].pk] = place
-
-
-def _key_values(run: Run, row: RouterKey, spec: RouterKeySpec, place: Place) -> dict[str, Any]:
-    """The columns that come from the key; none where an existing key keeps its own."""
-    if spec.key is None:
-        said = _("A new router key needs its key: env:NAME, digest:… or the key itself.")
-        return {"digest": Refused((place.at("key").says(said),))} if row._state.adding else {}
-    given = tried(read_router_key, spec.key, spec.hint, place.at("key"))
-    if isinstance(given, Refused):
-        return {"digest": given}
-    if taken := _taken(run, row, given.digest, place.at("key")):
-        return {"digest": taken}
-    values: dict[str, Any] = {"digest": given.digest, "env_name": given.env_name}
-    if given.hint is not None:
-        values["hint"] = given.hint
-    elif row.digest != given.digest:
-        values["hint"] = ""  # the old key's would mislead
-    return values
-
-
-def _taken(run: Run, row: RouterKey, digest: str, place: Place) -> Refused | None:
-    """What to say where another router key is the same key already; None where it is not."""
-    other = RouterKey.objects.filter(digest=digest).exclude(pk=row.pk).select_related("tenant").first()
-    if row.digest == digest or other is None:
-        return None
-    said = _("This key is there already, as the router key “%s”.") % printable(str(other))
-    if other.pk in run.key_places:
-        said = _("This key is there twice; first at %s.") % run.key_places[other.pk]
-    return Refused((place.says(said),))
-
-
-def _owner(run: Run, username: str | None, place: Place, users: dict[str, User]) -> User | None:
-    if username is None:
-        return None
-    if username not in users:
-        place = place.at("owner")
-        users[username] = save_row(run, _new_user(), {"username": username}, place, label=username)
-        run.warn(place.says(_("The user “%s” did not exist and was created without a password.") % username))
-    return users[username]

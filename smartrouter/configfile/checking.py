@@ -11,9 +11,10 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import msgspec
 from django.utils.translation import gettext as _
 
-from smartrouter.configfile.later import LATER
+from smartrouter.configfile.later import sentence_for
+from smartrouter.configfile.moments import Moment
 from smartrouter.configfile.places import Place, Problem
-from smartrouter.configfile.schema import ChannelKeySpec, Moment, OfferingSpec, Spec, decode
+from smartrouter.configfile.schema import ChannelKeySpec, OfferingSpec, Spec, decode
 from smartrouter.lib.sealing import Secret
 
 # What an unknown field may look like to be shown: {sk-1234: x} may be a misplaced secret.
@@ -45,9 +46,9 @@ def unknown_field(name: Any, place: Place, known: Iterable[str]) -> Problem:
     """What to say about a field that the place does not have. A name that may be a secret is not shown."""
     if not isinstance(name, str):
         return place.says(_("A field's name must be text."))
-    if name in LATER:
-        return place.at(name).says(LATER[name])
     known = list(known)
+    if sentence := sentence_for(name, place.path, known):
+        return place.at(name).says(sentence)
     near = difflib.get_close_matches(name, known, 1)
     if near:
         said = _("There is no such field; did you mean “%(near)s”? There are: %(known)s.")

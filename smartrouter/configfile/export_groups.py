@@ -8,7 +8,9 @@ from django.db.models import Prefetch
 from routing.models import GroupMember, ModelGroup, StrategyFields, StrategyRule, TimePolicy
 from routing.strategies import FIELDS
 from routing.validators import every_day
-from smartrouter.configfile.export_rows import Fields, plain_float, without_defaults
+from smartrouter.configfile.export_budgets import budget_lists, usd_or_none
+from smartrouter.configfile.export_fields import Fields, without_defaults
+from smartrouter.configfile.export_rows import plain_float
 from smartrouter.configfile.schema import (
     FiltersSpec,
     LayerSpec,
@@ -20,6 +22,7 @@ from smartrouter.configfile.showing import DAYS, shown_time
 
 
 def group_entries() -> Iterator[Fields]:
+    budgets = budget_lists()
     members = GroupMember.objects.select_related("channel", "provider").order_by("position", "pk")
     policies = TimePolicy.objects.select_related("members_of").order_by("position", "pk")
     rows = ModelGroup.objects.select_related("fallback").prefetch_related(
@@ -36,6 +39,8 @@ def group_entries() -> Iterator[Fields]:
             select=None if row.selects == bool(row.tags) else row.selects,
             tags=row.tags,
             filters=_filters(row),
+            max_cost_per_request_usd=usd_or_none(row.max_cost_per_request_nusd),
+            budgets=budgets.get(("group", row.budget_scope_id, "")),
             channels=_members(row),
             fallback=row.fallback.name if row.fallback else None,
             time_policies=[_time_policy(policy) for policy in row.time_policies.all()] or None,

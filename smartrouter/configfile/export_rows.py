@@ -5,7 +5,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-import msgspec
 from django.db.models import Prefetch
 from django.utils.translation import gettext as _
 
@@ -14,24 +13,23 @@ from providers.models import DatedRates, ExchangeRate, Provider, ProviderModel
 from providers.prices import SORTS
 from smartrouter.accounts.models import RouterKey, Tenant
 from smartrouter.configfile.apply_channels import default_key_name
+from smartrouter.configfile.export_budgets import BudgetLists, budget_lists, end_user_entries
+from smartrouter.configfile.export_fields import Fields, without_defaults
+from smartrouter.configfile.moments import Moment
 from smartrouter.configfile.places import Place
 from smartrouter.configfile.report import ConfigError
 from smartrouter.configfile.schema import (
     ChannelSpec,
     ModelSpec,
-    Moment,
     OfferingSpec,
     PriceSpec,
     ProviderSpec,
     RouterKeySpec,
-    Spec,
     TenantSpec,
     TimeoutsSpec,
 )
 from smartrouter.configfile.secrets import seal_for_document
 from smartrouter.lib.sealing import SealBroken
-
-Fields = dict[str, Any]
 
 
 def provider_entries() -> Iterator[Fields]:
@@ -73,6 +71,7 @@ def exchange_rate_entries() -> Iterator[Fields]:
 
 
 def tenant_entries() -> Iterator[Fields]:
+    budgets = budget_lists()
     rows = Tenant.objects.select_related("parent").prefetch_related(
         Prefetch("router_keys", RouterKey.objects.select_related("owner")), "memberships__user"
     )
@@ -86,43 +85,71 @@ def tenant_entries() -> Iterator[Fields]:
             timezone=row.timezone,
             active=row.is_active,
             can_see_channels=row.can_see_channels,
-            router_keys=[_router_key(key) for key in sorted(row.router_keys.all(), key=lambda key: key.name)] or None,
-            users=_users(row) or None,
+            can_see_budgets=row.can_see_budgets,
+            can_shorten_answers=row.can_shorten_answers,
+            budget_status=row.budget_status,
+            rpm=row.rpm,
+            tpm=row.tpm,
+            max_parallel=row.max_parallel,
+            end_user_rpm=row.end_user_rpm,
+            end_user_tpm=row.end_user_tpm,
+            budgets=budgets.get(("tenant", row.pk, "")),
+            end_users=end_user_entries(budgets, row.pk) or None,
+            router_keys=[_router_key(key, budgets) for key in sorted(row.router_keys.all(), key=lambda key: key.name)]
+            or None,
+            users=_users(row, budgets) or None,
         )
 
 
-def _router_key(row: RouterKey) -> Fields:
+def _router_key(row: RouterKey, budgets: BudgetLists) -> Fields:
     return without_defaults(
         RouterKeySpec,
         name=row.name,
         key=f"env:{row.env_name}" if row.env_name else f"digest:{row.digest}",
         hint=None if row.env_name else row.hint or None,
+        previous=_previous(row),
         models=row.allowed_models,
         denied_models=row.denied_models,
         default_model=row.default_model,
         can_choose_strategy=row.can_choose_strategy,
+        networks=row.networks,
+        rpm=row.rpm,
+        tpm=row.tpm,
+        max_parallel=row.max_parallel,
+        budgets=budgets.get(("router_key", row.pk, "")),
         owner=row.owner.username if row.owner else None,
+        labels=_sorted_json(row.labels),
         expires_at=_moment(row.expires_at) if row.expires_at else None,
         active=row.is_active,
     )
 
 
-def _users(tenant: Tenant) -> list[Fields]:
+def _previous(row: RouterKey) -> Fields | None:
+    """The key before, also one that is no longer accepted; None for none."""
+    if row.previous_digest is None or row.previous_until is None:
+        return None
+    return {"key": f"digest:{row.previous_digest}", "until": _moment(row.previous_until)}
+
+
+def _users(tenant: Tenant, budgets: BudgetLists) -> list[Fields]:
     found = []
     for membership in sorted(tenant.memberships.all(), key=lambda row: row.user.username):
         user = membership.user
         about = {"email": user.email, "first_name": user.first_name, "last_name": user.last_name}
+        own = budgets.get(("user", user.pk, ""))
         found.append(
             {
                 "username": user.username,
                 "role": membership.role,
                 **{name: value for name, value in about.items() if value},
+                **({"budgets": own} if own else {}),
             }
         )
     return found
 
 
 def channel_entries() -> Iterator[Fields]:
+    budgets = budget_lists()
     rows = Channel.objects.select_related("provider", "owner").prefetch_related(
         Prefetch("keys", ChannelKey.objects.order_by("pk")),
         Prefetch("offerings", Offering.objects.select_related("provider_model").prefetch_related("prices")),
@@ -146,6 +173,7 @@ def channel_entries() -> Iterator[Fields]:
             extra_headers={name: seal_for_document(headers[name]) for name in sorted(headers)},
             param_overrides=_sorted_json(row.param_overrides),
             timeouts=_timeouts(row),
+            budgets=budgets.get(("channel", row.pk, "")),
             active=row.is_active,
         )
 
@@ -220,16 +248,6 @@ def _with_numbers(entries: Iterable[Mapping[str, Any]]) -> list[Fields]:
         {name: value if name not in SORTS else Decimal(str(value)) for name, value in sorted(entry.items())}
         for entry in entries
     ]
-
-
-def without_defaults(spec: type[Spec], **fields: Any) -> Fields:
-    """The fields, in the order of the spec and under its words, that are not what the spec says anyway."""
-    found = {}
-    for info in msgspec.structs.fields(spec):
-        default = info.default if info.default_factory is msgspec.NODEFAULT else info.default_factory()
-        if info.name in fields and fields[info.name] != default:
-            found[info.encode_name] = fields[info.name]
-    return found
 
 
 def _moment(at: datetime) -> str:

@@ -11,6 +11,7 @@ from django.db import DatabaseError
 from django.db.models import Field, Model
 from django.utils.translation import gettext as _
 
+from billing.models import Budget
 from channels.models import Channel
 from providers.models import Provider, ProviderModel
 from smartrouter.accounts.models import Tenant
@@ -41,6 +42,9 @@ FIELD_NAMES: Mapping[str, str] = {
     "strategy": "routing_strategy",
     "layers": "routing_strategy",
     "pattern": "names",
+    "previous_digest": "previous.key",
+    "previous_until": "previous.until",
+    "max_cost_per_request_nusd": "max_cost_per_request_usd",
     "start": "from",
     "end": "to",
 }
@@ -63,6 +67,13 @@ BLOCK_OF: Mapping[str, str] = {
     "groupmember": "model_groups",
     "timepolicy": "model_groups",
     "strategyrule": "strategies",
+}
+
+# The same of budgets, by the kind of their scope.
+BLOCK_OF_BUDGETS: Mapping[str, str] = {
+    **dict.fromkeys(("tenant", "router_key", "user", "end_user"), "tenants"),
+    "channel": "channels",
+    "group": "model_groups",
 }
 
 
@@ -115,12 +126,19 @@ class Run:
 
     def note(self, row: Model, action: Action, label: str, fields: Any = (), was: str = "") -> None:
         """Put what happened to the row into the report."""
-        assert row._meta.model_name is not None
-        block, kind = BLOCK_OF[row._meta.model_name], str(row._meta.verbose_name)
+        block, kind = _block_of(row), str(row._meta.verbose_name)
         self.report.lines.append(Line(action, block, kind, label, tuple(fields), was))
 
     def warn(self, problem: Problem) -> None:
         self.report.warnings.append(str(problem))
+
+
+def _block_of(row: Model) -> str:
+    """The block that the row is reported under."""
+    if isinstance(row, Budget):
+        return BLOCK_OF_BUDGETS[row.scope.kind]
+    assert row._meta.model_name is not None
+    return BLOCK_OF[row._meta.model_name]
 
 
 def not_there(block: str, rows: Mapping[str, Any], name: str) -> str:
@@ -181,7 +199,7 @@ def save_row(
     changed = _differing(row, columns, before)  # again: clean() may have brought a value back to what was there
     if not is_new and not changed:
         return row
-    _write(run, place, row.save)
+    write(run, place, row.save)
     if is_new:
         run.note(row, Action.ADDED, label, fields_of(row, values, spelled, follows))
     else:
@@ -199,12 +217,13 @@ def switch(run: Run, row: Any, place: Place, label: str, *, on: bool) -> None:
     if row.is_active is on:
         return
     row.is_active = on
-    _write(run, place, lambda: row.save(update_fields=["is_active"]))
+    write(run, place, lambda: row.save(update_fields=["is_active"]))
     change = FieldChange("active", str(not on).lower(), str(on).lower())
     run.note(row, Action.CHANGED if on else Action.SWITCHED_OFF, label, [change] if on else ())
 
 
-def _write(run: Run, place: Place, save: Callable[[], None]) -> None:
+def write(run: Run, place: Place, save: Callable[[], None]) -> None:
+    """Call save. Raises Stop, with the problem noted, where the database refuses the row."""
     try:
         save()
     except DatabaseError as e:

@@ -3,40 +3,14 @@
 A list that is None was not given, which is not the same as an empty one.
 """
 
-from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 from django.utils.translation import gettext as _
 
+from smartrouter.configfile.moments import Moment
 from smartrouter.lib.sealing import Secret
-
-
-class Moment:
-    """A point in time: ISO 8601 text, UTC where it names no zone, midnight where it is only a date."""
-
-    __slots__ = ("at",)
-
-    def __init__(self, at: datetime) -> None:
-        self.at = at
-
-    @classmethod
-    def parse(cls, value: Any) -> "Moment":
-        """The moment that text, a date or a datetime means. Raises ValueError with a sentence."""
-        try:
-            if isinstance(value, str):
-                value = datetime.fromisoformat(value)
-            elif isinstance(value, date) and not isinstance(value, datetime):
-                value = datetime(value.year, value.month, value.day)
-            if isinstance(value, datetime):
-                return cls((value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC))
-        except (ValueError, OverflowError):
-            pass  # answered below, as for any other type
-        raise ValueError(_("Write a date or time such as 2026-01-31 or 2026-01-31T08:00:00Z."))
-
-    def __str__(self) -> str:
-        return self.at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def decode(kind: type, value: Any) -> Any:
@@ -105,15 +79,41 @@ class ExchangeRateSpec(Spec, kw_only=True):
     effective_from: Moment | None = None
 
 
+class BudgetSpec(Spec, kw_only=True):
+    """One unit only: which it is, the limits say."""
+
+    window: str
+    limit_usd: Decimal | None = None
+    soft_limit_usd: Decimal | None = None
+    limit_requests: int | None = None
+    soft_limit_requests: int | None = None
+    limit_tokens: int | None = None
+    soft_limit_tokens: int | None = None
+
+
+class PreviousKeySpec(Spec, kw_only=True):
+    """The key that was replaced, and until when it is accepted beside the new one."""
+
+    key: Secret
+    until: Moment
+
+
 class RouterKeySpec(Spec, kw_only=True):
     name: str
     key: Secret | None = None
     hint: str | None = None
+    previous: PreviousKeySpec | None = None
     models: list[str] = []
     denied_models: list[str] = []
     default_model: str = ""
     can_choose_strategy: bool = False
+    networks: list[str] = []
+    rpm: int | None = None
+    tpm: int | None = None
+    max_parallel: int | None = None
+    budgets: list[BudgetSpec] | None = None
     owner: str | None = None
+    labels: dict[str, str] = {}
     expires_at: Moment | None = None
     active: bool = True
     was: str | None = None
@@ -125,6 +125,14 @@ class UserSpec(Spec, kw_only=True):
     email: str | None = None
     first_name: str | None = None
     last_name: str | None = None
+    budgets: list[BudgetSpec] | None = None
+
+
+class EndUserSpec(Spec, kw_only=True):
+    """user: the text that requests give, or * for each of them."""
+
+    user: str
+    budgets: list[BudgetSpec]
 
 
 class TenantSpec(Spec, kw_only=True):
@@ -135,6 +143,16 @@ class TenantSpec(Spec, kw_only=True):
     timezone: str = "UTC"
     active: bool = True
     can_see_channels: bool = False
+    can_see_budgets: bool = False
+    can_shorten_answers: bool = False
+    budget_status: int = 402
+    rpm: int | None = None
+    tpm: int | None = None
+    max_parallel: int | None = None
+    end_user_rpm: int | None = None
+    end_user_tpm: int | None = None
+    budgets: list[BudgetSpec] | None = None
+    end_users: list[EndUserSpec] | None = None
     router_keys: list[RouterKeySpec] | None = None
     users: list[UserSpec] | None = None
     was: str | None = None
@@ -177,6 +195,7 @@ class ChannelSpec(Spec, kw_only=True):
     extra_headers: dict[str, Secret] = {}
     param_overrides: dict[str, Any] = {}
     timeouts: TimeoutsSpec = msgspec.field(default_factory=TimeoutsSpec)
+    budgets: list[BudgetSpec] | None = None
     active: bool = True
     was: str | None = None
 
@@ -234,6 +253,8 @@ class ModelGroupSpec(Spec, kw_only=True):
     select: bool | None = None
     tags: list[str] = []
     filters: FiltersSpec = msgspec.field(default_factory=FiltersSpec)
+    max_cost_per_request_usd: Decimal | None = None
+    budgets: list[BudgetSpec] | None = None
     channels: list[MemberSpec] | None = None
     fallback: str | None = None
     time_policies: list[TimePolicySpec] | None = None
@@ -259,7 +280,10 @@ BLOCKS: dict[str, type[Spec]] = {
 # Every word that may be a key of the document.
 _PARTS: tuple[type[Spec], ...] = (
     RouterKeySpec,
+    PreviousKeySpec,
     UserSpec,
+    EndUserSpec,
+    BudgetSpec,
     ChannelKeySpec,
     OfferingSpec,
     PriceSpec,

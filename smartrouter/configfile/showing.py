@@ -10,13 +10,15 @@ from typing import Any
 from django.db import models
 from django.utils.translation import gettext as _
 
+from billing.models import Budget
 from smartrouter.configfile.cleaning import same
+from smartrouter.configfile.moments import Moment
 from smartrouter.configfile.report import Action, FieldChange, Report
-from smartrouter.configfile.schema import BLOCKS, Moment
-from smartrouter.lib.money import plain_number
+from smartrouter.configfile.schema import BLOCKS
+from smartrouter.lib.money import plain_number, usd_of
 
 # Columns that hold or stem from a secret; their values are never shown.
-SECRET = frozenset(("secret", "last_four", "digest", "hint", "proxy_url", "extra_headers"))
+SECRET = frozenset(("secret", "last_four", "digest", "previous_digest", "hint", "proxy_url", "extra_headers"))
 # Weekdays as the document writes them, Monday first.
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 # Two columns, of which one counts: the document has one word for them.
@@ -27,6 +29,7 @@ _NAMED_IN = {
     "providermodel": frozenset(("provider",)),
     "exchangerate": frozenset(("currency",)),
     "groupmember": frozenset(("channel", "provider", "waiting_for", "model")),
+    "budget": frozenset(("unit", "window")),
     "timepolicy": frozenset(("days", "start", "end", "timezone")),
 }
 _PLAIN = re.compile(r"[^\W\d][\w./:@+*-]*")
@@ -50,7 +53,7 @@ def changes_of(
         elif isinstance(old[name], dict) and isinstance(new, dict):
             yield from _parts(word, old[name], new)
         else:
-            yield FieldChange(word, *_pair(shown(old[name]), shown(new)))
+            yield FieldChange(word, *_pair(*(shown(_in_usd(row, name, value)) for value in (old[name], new))))
 
 
 def fields_of(
@@ -74,7 +77,7 @@ def fields_of(
             continue
         if name == "provider_model" and value.name == getattr(row, "name", ""):
             continue
-        text = _shown_strategy(row.strategy, row.layers) if name in _STRATEGY else shown(value)  # type: ignore[attr-defined]  # only models with both columns have one
+        text = _shown_strategy(row.strategy, row.layers) if name in _STRATEGY else shown(_in_usd(row, name, value))  # type: ignore[attr-defined]  # only models with both columns have one
         yield FieldChange(spelled.get(name, name), new=text)
 
 
@@ -98,6 +101,14 @@ def _parts(word: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterato
             continue
         before, after = (shown(values[name]) if name in values else _("(none)") for values in (old, new))
         yield FieldChange(f"{word}.{printable(name)}", *_pair(before, after))
+
+
+def _in_usd(row: models.Model, name: str, value: Any) -> Any:
+    """An amount of nano-USD in USD, as the document has it; any other value as it is."""
+    is_money = name.endswith("_nusd") or (
+        isinstance(row, Budget) and row.unit == Budget.Unit.USD and name in ("limit", "soft_limit")
+    )
+    return usd_of(value) if is_money and value is not None else value
 
 
 def shown(value: Any) -> str:

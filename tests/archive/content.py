@@ -40,6 +40,7 @@ def fill() -> None:
     from django.contrib.auth.models import Group, Permission
     from django.contrib.contenttypes.models import ContentType
 
+    from billing.models import Budget, BudgetScope, ScopeUsage
     from channels.models import Channel, ChannelKey, Offering, OfferingPrice
     from providers.models import ExchangeRate, ModelPrice, Provider, ProviderModel
     from routing.models import GroupMember, ModelGroup, StrategyRule, TimePolicy
@@ -56,12 +57,17 @@ def fill() -> None:
     user.user_permissions.add(*Permission.objects.filter(codename__startswith="view_")[:3])
     # A child whose id is below its parent's, and ids that were given out and are gone.
     child, parent = Tenant.objects.create(name="below"), Tenant.objects.create(name="above", display_name=ODD_TEXT)
-    Tenant.objects.filter(pk=child.pk).update(parent=parent)
+    Tenant.objects.filter(pk=child.pk).update(
+        parent=parent, rpm=1, tpm=2**31 - 1, max_parallel=3, can_see_budgets=True, can_shorten_answers=True,
+        budget_status=429, end_user_rpm=5, end_user_tpm=6,
+    )  # fmt: skip
     Tenant.objects.create(name="deleted").delete()
     Membership.objects.create(user=user, tenant=parent, role="admin")
-    RouterKey.objects.create(
+    router_key = RouterKey.objects.create(
         tenant=child, name="main", owner=user, digest=digest_of(ROUTER_KEY), hint="rk_can…cccc", expires_at=MOMENT,
         allowed_models=["auto:*", ODD_TEXT], denied_models=[ODD_TEXT], default_model=ODD_TEXT, can_choose_strategy=True,
+        networks=["10.0.0.0/8", "2001:db8::/32"], labels={ODD_TEXT[:60]: ODD_TEXT}, rpm=7, tpm=8, max_parallel=9,
+        previous_digest=digest_of("rk_canary_" + "p" * 40), previous_until=MOMENT,
     )  # fmt: skip
     provider = Provider.objects.create(name="sim", base_url="http://127.0.0.1:9/v1", kind="local")
     model = ProviderModel.objects.create(
@@ -92,7 +98,24 @@ def fill() -> None:
         name="auto:last", strategy="hybrid", selects=True, tags=["汉字"], max_cost_per_1k=Decimal("0.000000001"),
         min_context_length=2**31 - 1, capabilities=["vision"], provider_kinds=["local"], regions=["eu"],
     )  # fmt: skip
-    ModelGroup.objects.filter(pk=virtual.pk).update(fallback=last)
+    scopes = [
+        BudgetScope.objects.create(kind=kind, **of)
+        for kind, of in (
+            ("group", {}), ("tenant", {"tenant": parent}), ("end_user", {"tenant": parent, "end_user": ODD_TEXT}),
+            ("router_key", {"router_key": router_key}), ("user", {"user": user}), ("channel", {"channel": channel}),
+        )
+    ]  # fmt: skip
+    for scope in scopes:
+        Budget.objects.create(scope=scope, window="day", limit=2**63 - 1, soft_limit=0, counted_from=MOMENT)
+    Budget.objects.create(scope=scopes[0], unit="tokens", window="total", soft_limit=1, counted_from=MOMENT)
+    ScopeUsage.objects.create(
+        scope=f"end_user:{parent.pk}:{ODD_TEXT}", day=MOMENT.date(), process=uuid.UUID(int=2**128 - 1),
+        money_nusd=2**63 - 1, tokens=-1, requests=2**63 - 1,
+    )  # fmt: skip
+    ScopeUsage.objects.create(scope="group:1", day=MOMENT.date())
+    ModelGroup.objects.filter(pk=virtual.pk).update(
+        fallback=last, budget_scope=scopes[0], max_cost_per_request_nusd=2**63 - 1
+    )
     TimePolicy.objects.create(
         group=virtual, members_of=last, days=[6, 0], start=time(23, 59, 59, 999999), timezone="Asia/Shanghai"
     )

@@ -16,12 +16,13 @@ OPENAI_KEY = "sk-openai-0123456789abcdefghij"
 LITERAL_KEY = "sk-literal-abcdefghij0123456789"
 CI_KEY = "rk_ci_0123456789abcdefghijklmnop"
 LITERAL_ROUTER_KEY = "rk_literal_9876543210zyxwvutsrqp"
+PREVIOUS_ROUTER_KEY = "rk_previous_13579bdfhjlnprtvxz"
 PROXY = "http://bob:proxy-password-77@10.0.0.9:3128"
 HEADER = "header-secret-5566778899"
 ENVIRONMENT = {"OPENAI_API_KEY": OPENAI_KEY, "ACME_CI_KEY": CI_KEY}
-SECRETS = (OPENAI_KEY, LITERAL_KEY, CI_KEY, LITERAL_ROUTER_KEY, "proxy-password-77", HEADER)
+SECRETS = (OPENAI_KEY, LITERAL_KEY, CI_KEY, LITERAL_ROUTER_KEY, PREVIOUS_ROUTER_KEY, "proxy-password-77", HEADER)
 
-# The example of the design, without the fields that belong to later versions.
+# The example of the design, without what a channel may send: that belongs to later versions.
 EXAMPLE = """\
 providers:
   - {name: openai, adapter: openai, base_url: "https://api.openai.com/v1", kind: official}
@@ -31,7 +32,8 @@ models:                                   # optional: what discovery would find
      quality_score: 0.7, price: {currency: USD, input: 0.15, output: 0.60, cache_read: 0.075}}   # per million tokens
 channels:
   - {name: openai-main, provider: openai, keys: ["env:OPENAI_API_KEY"], priority: 1, weight: 1.0,
-     models: [gpt-4o-mini, {name: fast, model: gpt-4o-mini, price: {input: 0, output: 0}}]}
+     models: [gpt-4o-mini, {name: fast, model: gpt-4o-mini, price: {input: 0, output: 0}}],
+     budgets: [{window: day, limit_usd: 20}]}
 model_groups:
   - name: "auto:free"
     display_name: "Free models"
@@ -48,23 +50,33 @@ tenants:
   - name: acme
     parent: null
     timezone: Asia/Shanghai
+    budgets: [{window: month, limit_usd: 100, soft_limit_usd: 80}]
     router_keys:
-      - {name: ci, key: "env:ACME_CI_KEY", models: ["auto:*", "openai/gpt-4o-mini"]}
+      - {name: ci, key: "env:ACME_CI_KEY", models: ["auto:*", "openai/gpt-4o-mini"], rpm: 60, tpm: 100000,
+         budgets: [{window: day, limit_usd: 5}]}
     users: [{username: acme-admin, role: admin}]
 """
 
-# The same example whole: with what this version must refuse.
+# With what this version must refuse: where nothing would enforce it.
 WITH_LATER_FIELDS = """\
+providers:
+  - {name: p, base_url: "https://p.example/v1", budgets: [{window: day, limit_usd: 5}]}
+models:
+  - {provider: p, model: m, tpm: 5, budgets: []}
 channels:
   - {name: openai-main, provider: openai, keys: ["env:OPENAI_API_KEY"], priority: 1, weight: 1.0,
-     daily_limit: 1000, rpm: 500, models: [gpt-4o-mini], budgets: [{window: day, limit_usd: 20}]}
+     daily_limit: 1000, rpm: 500, models: [{model: gpt-4o-mini, budgets: []}], max_parallel: 5}
 model_groups:
-  - {name: "auto:free", daily_limit: 1000, sticky: true, channels: [{provider: groq, model: m, daily_limit: 1000}]}
+  - {name: "auto:free", daily_limit: 1000, sticky: true, channels: [{provider: groq, model: m, rpm: 5, budgets: []}]}
 tenants:
   - name: acme
-    budgets: [{window: month, limit_usd: 100, soft_limit_usd: 80}]
+    networks: [10.0.0.0/8]
+    max_cost_per_request_usd: 5
+    limit_usd: 5
+    users: [{username: u, role: admin, tpm: 5}]
+    end_users: [{user: "*", rpm: 5, budgets: []}]
     router_keys:
-      - {name: ci, key: "env:ACME_CI_KEY", rpm: 60, tpm: 100000, budgets: [{window: day, limit_usd: 5}]}
+      - {name: ci, key: "env:ACME_CI_KEY", allowed_ips: [10.0.0.1], quota: 5, end_user_rpm: 5}
 """
 
 # Every block, and every field with a value that is not its default.
@@ -111,12 +123,37 @@ tenants:
     timezone: Asia/Shanghai
     active: false
     can_see_channels: true
+    can_see_budgets: true
+    can_shorten_answers: true
+    budget_status: 429
+    rpm: 600
+    tpm: 2147483647
+    max_parallel: 20
+    end_user_rpm: 6
+    end_user_tpm: 7000
+    budgets:
+      - {{window: month, limit_usd: 100.000000001, soft_limit_usd: 80}}
+      - {{window: total, soft_limit_tokens: 1000000}}
+    end_users:
+      - {{user: alice, budgets: [{{window: week, limit_tokens: 0}}]}}
+      - {{user: "*", budgets: [{{window: day, limit_usd: 0.5}}, {{window: day, limit_requests: 100}}]}}
+      - {{user: "10:00", budgets: []}}
     router_keys:
       - {{name: ci, key: "env:ACME_CI_KEY", models: ["auto:*"], denied_models: ["gpt-4*", "local/*"],
          default_model: "auto:all", can_choose_strategy: true, owner: nobody-yet, expires_at: 2030-01-01, active: false}}
-      - {{name: literal, key: {LITERAL_ROUTER_KEY}}}
+      - name: literal
+        key: {LITERAL_ROUTER_KEY}
+        previous: {{key: {PREVIOUS_ROUTER_KEY}, until: 2030-06-01}}
+        networks: [203.0.113.7, "2001:db8::/32"]
+        rpm: 60
+        tpm: 100000
+        max_parallel: 4
+        labels: {{team: research, "cost centre": "007"}}
+        owner: ann
+        budgets: [{{window: day, limit_usd: 5}}]
     users:
-      - {{username: ann, role: admin, email: ann@example.com, first_name: Ann, last_name: 李}}
+      - {{username: ann, role: admin, email: ann@example.com, first_name: Ann, last_name: 李,
+         budgets: [{{window: month, limit_usd: 9000000000}}]}}
       - {{username: bob, role: viewer}}
 channels:
   - name: main
@@ -135,6 +172,7 @@ channels:
     extra_headers: {{X-Team: "{HEADER}", X-Also: "env:OPENAI_API_KEY"}}
     param_overrides: {{temperature: 0.2, top_p: 1.0, seed: 7, stop: null, nested: {{b: [true, "x"], a: 1e-7}}}}
     timeouts: {{connect_s: 1.5, first_content_s: 2, idle_s: 3, total_s: 4}}
+    budgets: [{{window: day, limit_usd: 20}}]
     active: false
   - {{name: plain, provider: local}}
 model_groups:
@@ -147,6 +185,8 @@ model_groups:
       - {{field: speed_score}}
       - {{field: local, weight: 0}}
     fallback: auto:some
+    max_cost_per_request_usd: 0.05
+    budgets: [{{window: week, soft_limit_requests: 500, limit_requests: 1000}}]
     channels:
       - {{channel: main, model: fast, priority: 2, weight: 0.5, daily_limit: 50, active: false}}
       - {{provider: openai, model: gpt-4o-mini}}
@@ -173,6 +213,7 @@ CONFIGURED = (
     "providers.Provider", "providers.ProviderModel", "providers.ModelPrice", "providers.ExchangeRate",
     "channels.Channel", "channels.ChannelKey", "channels.Offering", "channels.OfferingPrice",
     "routing.ModelGroup", "routing.GroupMember", "routing.TimePolicy", "routing.StrategyRule", "routing.Change",
+    "billing.BudgetScope", "billing.Budget",
 )  # fmt: skip
 
 

@@ -59,8 +59,8 @@ def test_the_designs_example_becomes_rows(tmp_path: Path) -> None:
     assert OfferingPrice.objects.get().output == 0
     assert [m.waiting_for for m in GroupMember.objects.all()] == ["groq", "openrouter"]
     assert report.warnings == [
-        f"{path}:20: model_groups[0].channels[0]: {waits % 'groq'}",
-        f"{path}:21: model_groups[0].channels[1]: {waits % 'openrouter'}",
+        f"{path}:21: model_groups[0].channels[0]: {waits % 'groq'}",
+        f"{path}:22: model_groups[0].channels[1]: {waits % 'openrouter'}",
     ]
 
 

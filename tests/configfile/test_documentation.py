@@ -5,7 +5,9 @@ import re
 import pytest
 
 from routing.strategies import FIELDS, PRESETS
-from smartrouter.configfile.schema import BLOCKS
+from smartrouter.configfile import export_document
+from smartrouter.configfile.reading import read_text
+from smartrouter.configfile.schema import BLOCKS, BudgetSpec, RouterKeySpec, TenantSpec
 from tests.configfile.applying import apply
 from tests.configfile.documents import ROOT
 
@@ -45,6 +47,38 @@ def test_every_preset_is_there_with_its_layers() -> None:
 
 def test_every_block_is_there() -> None:
     assert [name for name in BLOCKS if f"\n### {name}\n" not in PAGE] == []
+
+
+@pytest.mark.django_db
+def test_the_example_of_budgets_can_be_applied_and_exported() -> None:
+    example = PAGE.split("#### Budgets\n")[1].split("```yaml\n")[1].split("```")[0]
+    provider = 'providers: [{name: openai, base_url: "https://api.openai.com/v1"}]\n'
+
+    report = apply(provider + example)
+    written, found = (read_text(text, "x")[0] for text in (example, export_document()))
+
+    assert [line.name for line in report.lines if line.kind == "budget"] == [
+        "acme: month usd",
+        "acme: day tokens",
+        "end user acme/*: day usd",
+        "end user acme/alice: day usd",
+        "user acme-admin: month usd",
+        "acme/ci: day usd",
+        "acme/ci: total requests",
+        "openai-main: day usd",
+        "auto:cheap: day usd",
+    ]
+    assert found["tenants"][0].pop("budgets") == written["tenants"][0].pop("budgets")[::-1]  # days come first
+    assert (found["tenants"], found["channels"]) == (written["tenants"], written["channels"])
+    assert found["model_groups"] == written["model_groups"]
+
+
+def test_every_field_of_tenants_and_budgets_is_there() -> None:
+    page = PAGE.split("\n### tenants\n")[1].split("\n### channels\n")[0]
+
+    words = {name for spec in (TenantSpec, RouterKeySpec, BudgetSpec) for name in spec.__struct_encode_fields__}
+    named = set(re.findall(r"\w+", " ".join(line.split("|")[1] for line in page.splitlines() if line.startswith("|"))))
+    assert words - named == set()
 
 
 @pytest.mark.django_db

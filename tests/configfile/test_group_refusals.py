@@ -20,6 +20,7 @@ POLICY = G + "  time_policies:\n  - routing_strategy: auto\n"
 FALLBACK = "3: model_groups[%d].fallback: The fallback groups go in a circle: %s."
 DAYS = "Write weekdays as mon, tue, wed, thu, fri, sat, sun, or as numbers from 0 (Monday) to 6 (Sunday)."
 EMPTY = "This group is active, has no members and selects none"
+NOT_HERE = "Nothing would enforce this field here."
 LIMIT = "This limit or budget is not known to this version yet"
 
 # A document, and the beginnings of all messages, in their order.
@@ -137,7 +138,15 @@ TABLE: list[tuple[str, list[str]]] = [
     (f"tenants:\n- name: t\n  router_keys:\n  - name: k\n    key: {KEY}\n    denied_models: ['a*b']\n",
      ["6: tenants[0].router_keys[0].denied_models: “a*b”: a * may stand only at the end"]),
     # where nothing would enforce it
-    (G + "  daily_limit: 5\n", [f"4: model_groups[0].daily_limit: {LIMIT}"]),
+    (G + "  daily_limit: 5\n", [f"4: model_groups[0].daily_limit: {NOT_HERE} Tenants, router keys, users, "]),
+    (G + "  rpm: 5\n", [f"4: model_groups[0].rpm: {NOT_HERE} Tenants and router_keys have rpm"]),
+    (G + "  max_cost_per_request: 5\n",
+     ["4: model_groups[0].max_cost_per_request: There is no such field; did you mean “max_cost_per_request_usd”?"]),
+    (G + "  max_cost_per_request_usd: 0.0000000001\n  budgets: [{window: day, limit_usd: -1}]\n",
+     ["4: model_groups[0].max_cost_per_request_usd: Write at most nine digits after the point"]),
+    (G + "  max_cost_per_request_usd: -1\n", ["4: model_groups[0].max_cost_per_request_usd: Ensure"]),
+    (G + "  channels:\n  - {provider: p, model: m, budgets: []}\n",
+     [f"5: model_groups[0].channels[0].budgets: {NOT_HERE} Tenants, router keys, users, "]),
     (P + "channels:\n- name: c\n  provider: p\n  daily_limit: 5\n", [f"5: channels[0].daily_limit: {LIMIT}"]),
     ("tenants:\n- name: t\n  denied_models: [x]\n", ["3: tenants[0].denied_models: There is no such field; there are: "]),
 ]  # fmt: skip

@@ -178,24 +178,35 @@ def test_wrong_input_is_refused_with_its_place(text: str, message: str, tmp_path
     assert found[0].startswith(message)
 
 
-def test_the_fields_of_later_versions_are_refused_one_by_one(tmp_path: Path) -> None:
+def test_what_nothing_would_enforce_is_refused_and_told_where_it_belongs(tmp_path: Path) -> None:
     found = refusal_of(WITH_LATER_FIELDS, tmp_path)
 
-    places = [message.split(": ")[0] + " " + message.split(": ")[1] for message in found]
-    assert sorted(places) == sorted(
-        [
-            "f.yml:3 channels[0].daily_limit",
-            "f.yml:3 channels[0].rpm",
-            "f.yml:3 channels[0].budgets",
-            "f.yml:5 model_groups[0].daily_limit",
-            "f.yml:5 model_groups[0].sticky",
-            "f.yml:8 tenants[0].budgets",
-            "f.yml:10 tenants[0].router_keys[0].rpm",
-            "f.yml:10 tenants[0].router_keys[0].tpm",
-            "f.yml:10 tenants[0].router_keys[0].budgets",
-        ]
-    )
-    assert all("not known to this version yet" in message for message in found)
+    said = {message.split(": ")[1]: message.split(": ", 2)[2] for message in found}
+    later, here = "This limit or budget is not known to this version yet", "Nothing would enforce this field here. "
+    budgets, rates = here + "Tenants, router keys, users", here + "Tenants and router_keys have rpm"
+    expected = {
+        "providers[0].budgets": budgets,
+        "models[0].tpm": rates,
+        "models[0].budgets": budgets,
+        "channels[0].daily_limit": later,
+        "channels[0].rpm": later,
+        "channels[0].models[0].budgets": budgets,
+        "channels[0].max_parallel": later,
+        "model_groups[0].daily_limit": budgets,
+        "model_groups[0].sticky": "Sticky routing",
+        "model_groups[0].channels[0].rpm": rates,
+        "model_groups[0].channels[0].budgets": budgets,
+        "tenants[0].networks": here + "Each of router_keys",
+        "tenants[0].max_cost_per_request_usd": here + "Each of model_groups",
+        "tenants[0].limit_usd": budgets,
+        "tenants[0].users[0].tpm": rates,
+        "tenants[0].end_users[0].rpm": rates,
+        "tenants[0].router_keys[0].allowed_ips": here + "Each of router_keys",
+        "tenants[0].router_keys[0].quota": budgets,
+        "tenants[0].router_keys[0].end_user_rpm": rates,
+    }
+    assert list(said) == list(expected)
+    assert [place for place, beginning in expected.items() if not said[place].startswith(beginning)] == []
 
 
 def test_a_block_of_a_later_version_is_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from providers.models import DatedRates, Provider, ProviderModel
 from routing.models import GroupMember, ModelGroup, TimePolicy
 from smartrouter.accounts.models import RouterKey, Tenant
 from smartrouter.configfile import schema
+from smartrouter.configfile.moments import Moment
 from smartrouter.configfile.rows import FIELD_NAMES
 
 PAIRS: list[tuple[type[schema.Spec], type[models.Model]]] = [
@@ -45,6 +46,9 @@ OWN = {
     "filters",
     "time_policies",
     "days",
+    "budgets",
+    "end_users",
+    "previous",
 }
 OWN_OF = {
     (schema.ChannelKeySpec, "name"),
@@ -92,11 +96,11 @@ def test_a_field_that_is_left_out_means_what_the_models_default_means(
     ],
 )
 def test_a_moment_without_a_zone_is_utc(written: str, meant: datetime) -> None:
-    assert schema.Moment.parse(written).at == meant
-    assert schema.Moment.parse(str(schema.Moment.parse(written))).at == meant
+    assert Moment.parse(written).at == meant
+    assert Moment.parse(str(Moment.parse(written))).at == meant
 
 
 @pytest.mark.parametrize("written", ["soon", "2026-13-01", "0001-01-01T00:00:00+14:00", 5, None, ["2026-01-01"]])
 def test_what_is_no_moment_is_refused_with_an_example(written: object) -> None:
     with pytest.raises(ValueError, match="2026-01-31T08:00:00Z"):
-        schema.Moment.parse(written)
+        Moment.parse(written)
