@@ -105,16 +105,19 @@ def test_a_session_costs_the_same_whichever_host_is_asked(first: Stack, second: 
 
 def test_both_hosts_are_in_the_register_and_leave_it(first: Stack, second: Stack) -> None:
     def folders() -> list[str]:
-        return [row["data_folder"] for row in first.query("SELECT data_folder FROM routing_webprocess")]
+        serving = "SELECT data_folder FROM routing_webprocess WHERE left_at IS NULL"
+        return [row["data_folder"] for row in first.query(serving)]
 
     before = folders()
     with first.another_host() as third:
         seconds_until(lambda: folders().count(str(third.data)) == 2, time.monotonic())
         third.stop()
         after = folders()
+        third.ingest()
 
     assert sorted(before) == sorted([str(first.data)] * 2 + [str(second.data)] * 2)
     assert sorted(after) == sorted(before)
+    assert str(third.data) not in {row["data_folder"] for row in first.query("SELECT * FROM routing_webprocess")}
 
 
 def test_nothing_is_lost_and_nothing_is_counted_twice(first: Stack, second: Stack) -> None:
