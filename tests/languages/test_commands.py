@@ -23,6 +23,7 @@ FOREIGN = (
     "Hello!", "Content-Type: application/json",  # what the example sends
     "unable to open database file", r"PostgreSQL [\d.]+ on \S+.*",  # what databases say
     "DEBUG, INFO, WARNING, ERROR",  # values of a setting
+    "organisation, team, person", "timezone",  # words of the file
     r"(?:\b(?:providers|models|exchange_rates|tenants|channels|model_groups|strategies)\b(?:, )?)+",  # blocks of the file
     r"^simulator \w+ listening on", "^worker: .*", r"^Restoring \d+ unacknowledged message\(s\)",  # other programs
 )  # fmt: skip
