@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from billing.scopes import Amounts
 from providers.prices import SORTS, Rates
 
 _FEMTO_PER_NANO = 10**6
+# Nobody wants an answer that is shorter.
+LEAST_OUTPUT_TOKENS = 16
 _PROMPT = tuple(SORTS.index(sort) for sort in ("input", "cache_read", "cache_write", "cache_write_1h"))
 _MEDIA = tuple(SORTS.index(sort) for sort in ("audio_input", "image_input"))
 _OUTPUT = tuple(SORTS.index(sort) for sort in ("output", "reasoning"))
@@ -24,6 +27,57 @@ class Bound:
     @property
     def tokens(self) -> int:
         return self.prompt_tokens + self.output_tokens
+
+
+@dataclass(slots=True)
+class Weighed:
+    """One candidate's attempt while it is weighed: what it may come to, and what of its output can be paid for.
+
+    number: how many answers share the output.
+    """
+
+    bound: Bound
+    rates: Rates | None
+    usd_per_unit: Decimal | None
+    at_ms: int
+    number: int
+    worst: Amounts
+    is_priced: bool
+    output: int
+
+    @classmethod
+    def of(cls, bound: Bound, rates: Rates | None, usd: Decimal | None, at_ms: int, number: int) -> "Weighed":
+        money = worst_cost(bound, rates, usd, at_ms)
+        worst = Amounts(money or 0, bound.tokens)
+        return cls(bound, rates, usd, at_ms, number, worst, money is not None, bound.output_tokens)
+
+    def with_output(self, tokens: int) -> "Weighed":
+        """The same with so much of an answer at most."""
+        bound = Bound(self.bound.prompt_tokens, tokens, self.bound.has_media)
+        return Weighed.of(bound, self.rates, self.usd_per_unit, self.at_ms, self.number)
+
+    def shortened(self) -> "Weighed":
+        """The same with the answer that can be paid for."""
+        return self.with_output(self.output)
+
+    def least(self) -> Amounts:
+        """What it comes to at most with the shortest answer that is worth it."""
+        return self.with_output(min(self.output, LEAST_OUTPUT_TOKENS * self.number)).worst
+
+    def fit(self, money_nusd: int) -> None:
+        """Keep the answer so short that it costs no more than this."""
+        if self.worst.money_nusd > money_nusd and self.rates is not None:
+            bought = output_for(money_nusd, self.bound, self.rates, self.usd_per_unit, self.at_ms)
+            self.output = min(self.output, bought)
+
+    def fit_tokens(self, tokens: int) -> None:
+        """Keep the answer so short that the request has no more tokens than this."""
+        self.output = min(self.output, tokens - self.bound.prompt_tokens)
+
+    @property
+    def is_worth_it(self) -> bool:
+        """Whether enough of each answer is left."""
+        return self.output >= min(LEAST_OUTPUT_TOKENS * self.number, self.bound.output_tokens)
 
 
 def worst_cost(bound: Bound, rates: Rates | None, usd_per_unit: Decimal | None, at_ms: int) -> int | None:

@@ -6,7 +6,6 @@ channel for each of its attempts. Where less is left than the worst case, the an
 """
 
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -15,12 +14,11 @@ from django.utils.translation import gettext as _
 from billing.ledger import BudgetRefused, Hold
 from billing.limits import Admission
 from billing.scopes import Amounts
-from billing.worst_case import Bound, output_for, worst_cost
+from billing.worst_case import Bound, Weighed
 from channels.records import Candidate
 from providers.capabilities import AUDIO, BITS, VISION
 from providers.dialects.openai_bounds import keep_short, output_asked, prompt_bound
 from providers.dialects.openai_chat import build_payload
-from providers.prices import Rates
 from routing.call import Call
 from routing.payers import Payers
 from routing.refusal import budget_error, dear_error, spent_error, unpriced_error
@@ -28,8 +26,6 @@ from smartrouter.lib.errors import RouterError
 
 # What a model is let write where neither the request nor the catalogue says.
 OUTPUT_TOKENS = 4096
-# Nobody wants an answer that is shorter.
-LEAST_OUTPUT_TOKENS = 16
 # The first candidates are held for at once.
 AHEAD = 3
 # How often a request asks the ledger anew for a cheaper candidate.
@@ -57,57 +53,6 @@ class Sending:
     channel_payer: Hold
 
 
-@dataclass(slots=True)
-class _Weighed:
-    """One candidate's attempt while it is weighed: what it may come to, and what of its output can be paid for.
-
-    number: how many answers share the output.
-    """
-
-    bound: Bound
-    rates: Rates | None
-    usd_per_unit: Decimal | None
-    at_ms: int
-    number: int
-    worst: Amounts
-    is_priced: bool
-    output: int
-
-    @classmethod
-    def of(cls, bound: Bound, rates: Rates | None, usd: Decimal | None, at_ms: int, number: int) -> "_Weighed":
-        money = worst_cost(bound, rates, usd, at_ms)
-        worst = Amounts(money or 0, bound.tokens)
-        return cls(bound, rates, usd, at_ms, number, worst, money is not None, bound.output_tokens)
-
-    def with_output(self, tokens: int) -> "_Weighed":
-        """The same with so much of an answer at most."""
-        bound = Bound(self.bound.prompt_tokens, tokens, self.bound.has_media)
-        return _Weighed.of(bound, self.rates, self.usd_per_unit, self.at_ms, self.number)
-
-    def shortened(self) -> "_Weighed":
-        """The same with the answer that can be paid for."""
-        return self.with_output(self.output)
-
-    def least(self) -> Amounts:
-        """What it comes to at most with the shortest answer that is worth it."""
-        return self.with_output(min(self.output, LEAST_OUTPUT_TOKENS * self.number)).worst
-
-    def fit(self, money_nusd: int) -> None:
-        """Keep the answer so short that it costs no more than this."""
-        if self.worst.money_nusd > money_nusd and self.rates is not None:
-            bought = output_for(money_nusd, self.bound, self.rates, self.usd_per_unit, self.at_ms)
-            self.output = min(self.output, bought)
-
-    def fit_tokens(self, tokens: int) -> None:
-        """Keep the answer so short that the request has no more tokens than this."""
-        self.output = min(self.output, tokens - self.bound.prompt_tokens)
-
-    @property
-    def is_worth_it(self) -> bool:
-        """Whether enough of each answer is left."""
-        return self.output >= min(LEAST_OUTPUT_TOKENS * self.number, self.bound.output_tokens)
-
-
 async def prepare(call: Call, candidate: Candidate) -> Sending:
     """The request for one candidate, held for. Raises Unaffordable; RouterError for a body that cannot be written down."""
     channel, group = candidate.channel, call.choices.current.group
@@ -121,7 +66,11 @@ async def prepare(call: Call, candidate: Candidate) -> Sending:
         return await _prepare_bounded(call, candidate, payload, of_group, of_channel)
     data = _encode(payload)
     if call.hold is None:
-        call.hold = await _hold(call, call.payers, _ONE, _ONE)
+        try:
+            call.hold = await _hold(call, call.payers, _ONE, _ONE)
+        except Unaffordable as e:
+            call.refused = _ONE, e.error
+            raise
     held = call.group_holds.get(group.ref) if group is not None else None
     if group is not None and of_group is not None and held is None:
         held = call.group_holds[group.ref] = await _hold(call, of_group, _ONE, _ONE)
@@ -156,7 +105,7 @@ async def _prepare_bounded(
     return Sending(data, weighed.output, payer, group_payer, channel_payer)
 
 
-def _below_the_most(call: Call, candidate: Candidate, weighed: _Weighed) -> _Weighed:
+def _below_the_most(call: Call, candidate: Candidate, weighed: Weighed) -> Weighed:
     """The request as the group's highest cost of one allows it. Raises Unaffordable."""
     group = call.choices.current.group
     if group is None or group.max_cost_nusd is None or weighed.worst.money_nusd <= group.max_cost_nusd:
@@ -190,17 +139,17 @@ def _is_bounded(call: Call, of_group: Payers | None, of_channel: Payers) -> bool
     return of_group.limits_money or of_group.limits_tokens or group.max_cost_nusd is not None
 
 
-def _weigh(call: Call, candidate: Candidate, bound: Bound, number: int = 1) -> _Weighed:
+def _weigh(call: Call, candidate: Candidate, bound: Bound, number: int = 1) -> Weighed:
     """What it may come to. Of unknown price is only what nobody has to pay within a limit."""
     at_ms = call.facts.admitted_ms
     rates = candidate.rates_at(at_ms)
     usd = (
         call.plane.table.usd_per_unit(rates.currency, at_ms) if rates is not None and rates.currency != "USD" else None
     )
-    return _Weighed.of(bound, rates, usd, at_ms, number)
+    return Weighed.of(bound, rates, usd, at_ms, number)
 
 
-async def _pay(call: Call, weighed: _Weighed) -> Hold:
+async def _pay(call: Call, weighed: Weighed) -> Hold:
     """The caller's hold, for this attempt as well. Raises Unaffordable."""
     if call.hold is None:
         worst, least = _ahead(call, weighed)
@@ -210,20 +159,29 @@ async def _pay(call: Call, weighed: _Weighed) -> Hold:
             call.refused = least, e.error
             call.refusals += 1
             raise
-    return await _enough(call, call.hold, weighed)
+    elif await _is_raised(call, call.hold, weighed):
+        return call.hold
+    return _shortened(call, call.hold, weighed)
 
 
-async def _pay_in_group(call: Call, weighed: _Weighed, ref: int, payers: Payers) -> Hold:
+async def _pay_in_group(call: Call, weighed: Weighed, ref: int, payers: Payers) -> Hold:
     """The group's hold, for this attempt as well. Raises Unaffordable."""
     hold = call.group_holds.get(ref)
     if hold is None:
         hold = call.group_holds[ref] = await _hold(call, payers, *_ahead(call, weighed))
-    return await _enough(call, hold, weighed)
+    elif await _is_raised(call, hold, weighed):
+        return hold
+    return _shortened(call, hold, weighed)
 
 
-async def _enough(call: Call, hold: Hold, weighed: _Weighed) -> Hold:
-    """The hold, raised for this attempt if need be, or its answer made so short that it is enough. Raises Unaffordable."""
-    if _covers(hold, weighed.worst) or await call.plane.ledger.raise_to(hold, weighed.worst):
+async def _is_raised(call: Call, hold: Hold, weighed: Weighed) -> bool:
+    """Whether a hold that was made for another attempt is enough for this one by now."""
+    return _covers(hold, weighed.worst) or await call.plane.ledger.raise_to(hold, weighed.worst)
+
+
+def _shortened(call: Call, hold: Hold, weighed: Weighed) -> Hold:
+    """The hold, with the answer made so short that it is enough. Raises Unaffordable."""
+    if _covers(hold, weighed.worst):
         return hold
     if call.caller.tenant.can_shorten:
         weighed.fit(hold.held.money_nusd)
@@ -237,7 +195,7 @@ def _covers(hold: Hold, worst: Amounts) -> bool:
     return hold.held.money_nusd >= worst.money_nusd and hold.held.tokens >= worst.tokens
 
 
-def _ahead(call: Call, weighed: _Weighed) -> tuple[Amounts, Amounts]:
+def _ahead(call: Call, weighed: Weighed) -> tuple[Amounts, Amounts]:
     """The worst case of this candidate and of those that are likely to follow; and the least that makes sense."""
     least = weighed.least() if call.caller.tenant.can_shorten else weighed.worst
     money = max([weighed.worst.money_nusd, *[
