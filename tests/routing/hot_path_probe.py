@@ -17,9 +17,13 @@ from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "smartrouter.settings")
 
-KEY = sys.argv[1]
+# The key of a tenant without limits, one of a tenant that is far from its limits, and how many requests the latter makes.
+KEY, LIMITED_KEY, FAR = sys.argv[1], sys.argv[2], int(sys.argv[3])
 # Threads that are there from the start of the process, and read the database.
 OURS = ("live-table", "session-rows", "quota-rows", "fund-records", "generation-rows")
+# Tasks that call Redis again and again, whether there are requests or not; no request waits for them.
+# Those without a name of ours are what the thread that buries ended processes asks of the event loop.
+REGULAR = ("counter-", "ledger-telling", "ledger-recalls", "ledger-epoch", "ledger-seeding", "limits-keep", "Task-")
 seen: list[str] | None = None
 
 
@@ -70,8 +74,8 @@ _call_many = RedisLink.call_many
 async def noted_call_many(link: RedisLink, script: Script, *args: Any) -> Any:
     task = asyncio.current_task()
     name = task.get_name() if task is not None else ""
-    # A seeding, and records that came late; what a process does once a second beside bringing entries.
-    is_regular = name.startswith("counter-") or (name.startswith("counters-") and script.text != scripts.ADD)
+    # Beside bringing entries, the tracks of sessions look at the store once a second.
+    is_regular = name.startswith(REGULAR) or (name.startswith("counters-") and script.text != scripts.ADD)
     if not is_regular:
         note("redis")
     return await _call_many(link, script, *args)
@@ -163,6 +167,19 @@ async def observe(request: Callable[[], Awaitable[int]]) -> dict[str, Any]:
     return {"status": status, "seen": found}
 
 
+async def calls_far_from_limits(key: str) -> int:
+    """How often Redis was called for FAR requests of a key with budgets and limits, once the first one was served."""
+    global seen
+    body = chat("m")
+    while await ask("POST", "/v1/chat/completions", body, key) != 200:
+        await asyncio.sleep(0.05)  # what was used before is not known yet
+    seen = []
+    for _ in range(FAR):
+        assert await ask("POST", "/v1/chat/completions", body, key) == 200
+    found, seen = seen.count("redis"), None
+    return found
+
+
 async def main() -> dict[str, Any]:
     result: dict[str, Any] = {"requests": {}, "controls": {}}
     async with asgi.running(application):
@@ -171,6 +188,7 @@ async def main() -> dict[str, Any]:
                 found = await observe(request)
                 known = result["requests"].setdefault(name, found)
                 known["seen"] = sorted({*known["seen"], *found["seen"]})
+        result["far"] = await calls_far_from_limits(LIMITED_KEY)
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
         for name, view in CONTROLS.items():
             entry._views[f"/v1/{name}"] = view

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.stack import KEY, ROOT, running_stack
+from tests.stack import KEY, OTHER_KEY, ROOT, running_stack
 from tests.stores import IS_SERVER
 from tests.survival.traffic import offering_document
 
@@ -20,6 +20,15 @@ OFFERS = {
     "cut": ("sim-fast!cut",),
     "slow": ("sim-fast!ok:pace_ms=20,chunks=100",),
 }
+# So far from its limits, a process takes ahead for many requests at once.
+FAR_LIMITS = {
+    "budgets": [{"window": "month", "limit_usd": 10_000}, {"window": "day", "limit_requests": 10**6}],
+    "rpm": 100_000,
+    "tpm": 10**9,
+    "max_parallel": 1000,
+}
+# So many requests of that tenant, one after the other.
+FAR = 300
 STATUSES = {
     "plain": 200,
     "stream": 200,
@@ -55,9 +64,12 @@ QUERY = {"connect", "cursor", "query"} | (set() if IS_SERVER else {"sqlite3.conn
 @pytest.fixture(scope="module")
 def found() -> Iterator[dict[str, Any]]:
     """What hot_path_probe.py printed, run in the place of a web process."""
-    with running_stack(offering_document(OFFERS)) as stack:
+    document = offering_document(OFFERS)
+    document["tenants"][1] |= FAR_LIMITS
+    with running_stack(document) as stack:
         stack.kill_web()
-        command = [sys.executable, "-m", "tests.routing.hot_path_probe", KEY]
+        stack.ingest()
+        command = [sys.executable, "-m", "tests.routing.hot_path_probe", KEY, OTHER_KEY, str(FAR)]
         done = subprocess.run(command, cwd=ROOT, env=stack.env, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr[-3000:]
         yield json.loads(done.stdout)
@@ -67,6 +79,10 @@ def found() -> Iterator[dict[str, Any]]:
 def test_a_request_needs_no_database_and_no_thread(found: dict[str, Any], request_name: str) -> None:
     seen = ["redis"] if IS_SERVER and "session" in request_name else []
     assert found["requests"][request_name] == {"status": STATUSES[request_name], "seen": seen}
+
+
+def test_far_from_its_limits_hardly_any_request_calls_redis(found: dict[str, Any]) -> None:
+    assert found["far"] <= (FAR // 10 if IS_SERVER else 0)
 
 
 @pytest.mark.parametrize(
