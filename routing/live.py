@@ -27,7 +27,7 @@ from routing.burial import Claims, Undertaker
 from routing.changes import LOGGED_MODELS
 from routing.follower import ChangeFollower, Entry
 from routing.heartbeat import Heartbeat
-from routing.loading import Item, Reading, load_all, readings_of
+from routing.loading import Item, Reading, load_all, readings_of, split_by_size
 from routing.register import StartRefused, leave_register
 from routing.resolve import default_strategy
 from routing.snapshot import SnapshotKeeper, SnapshotRefused, is_wanted, read_snapshot
@@ -222,11 +222,10 @@ class LiveTable:
         logger.info("database_back")
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        for reading in self._readings(self._follower.fetch()):
-            if reading.is_small:
-                self._apply(loop, reading.next_piece())
-            else:
-                self._large.append(reading)
+        small, large = split_by_size(self._readings(self._follower.fetch()))
+        for reading in small:
+            self._apply(loop, reading.next_piece())
+        self._large.extend(large)
         self._heard_at = time.monotonic()
         until = time.monotonic() + TURN_S
         while self._large and time.monotonic() < until:

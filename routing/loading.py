@@ -1,8 +1,9 @@
 """Worker side. Reading the RoutingTable's rows from the database: all of them, some of them, or a range."""
 
 import logging
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from django.apps import apps
@@ -57,50 +58,50 @@ class NamedRows:
     """These rows of a model as they are when their turn comes; None for those that no longer exist."""
 
     def __init__(self, label: str, refs: Iterable[int]) -> None:
-        self._label = label
+        self.label = label
         self._refs = deque(refs)
 
     @property
-    def is_small(self) -> bool:
-        """Whether one piece is all."""
-        return len(self._refs) <= PIECE_ROWS
+    def size(self) -> int:
+        """How many rows there are to read."""
+        return len(self._refs)
 
     def next_piece(self) -> list[Item]:
         """The next rows; an empty list when all were read."""
         refs = [self._refs.popleft() for _ in range(min(PIECE_ROWS, len(self._refs)))]
-        found = {row.pk: row for row in _rows_of(self._label).filter(pk__in=refs)} if refs else {}
-        return [(self._label, ref, _read(self._label, found[ref]) if ref in found else None) for ref in refs]
+        found = {row.pk: row for row in _rows_of(self.label).filter(pk__in=refs)} if refs else {}
+        return [(self.label, ref, _read(self.label, found[ref]) if ref in found else None) for ref in refs]
 
 
 class RowRange:
     """The rows of a model between two ids, piece by piece; None for those of the known ones that no longer exist.
 
-    known: the refs that the table has now. Rows that are added or deleted meanwhile have log entries of their own.
+    known: the refs that the table has now, sorted. Rows that are added or deleted meanwhile have log entries of their own.
     """
 
-    def __init__(self, label: str, span: tuple[int, int], known: Iterable[int]) -> None:
-        self._label = label
+    def __init__(self, label: str, span: tuple[int, int], known: Sequence[int]) -> None:
+        self.label = label
         self._low, self._high = span
-        self._known = deque(sorted(ref for ref in known if self._low <= ref <= self._high))
+        self._known = deque(known[bisect_left(known, self._low) : bisect_right(known, self._high)])
 
     @property
-    def is_small(self) -> bool:
-        """Whether one piece is all."""
-        return self._high - self._low < PIECE_ROWS
+    def size(self) -> int:
+        """How many rows there are to read, at most."""
+        return self._high - self._low + 1
 
     def next_piece(self) -> list[Item]:
         """The next rows; an empty list when all were read."""
         if self._low > self._high:
             return []
-        rows = list(_rows_of(self._label).filter(pk__range=(self._low, self._high))[:PIECE_ROWS])
+        rows = list(_rows_of(self.label).filter(pk__range=(self._low, self._high))[:PIECE_ROWS])
         last = rows[-1].pk if len(rows) == PIECE_ROWS else self._high
         self._low = last + 1
-        items: list[Item] = [(self._label, row.pk, _read(self._label, row)) for row in rows]
+        items: list[Item] = [(self.label, row.pk, _read(self.label, row)) for row in rows]
         found = {row.pk for row in rows}
         while self._known and self._known[0] <= last:
             ref = self._known.popleft()
             if ref not in found:
-                items.append((self._label, ref, None))
+                items.append((self.label, ref, None))
         return items or self.next_piece()
 
 
@@ -120,5 +121,19 @@ def readings_of(entries: Iterable[Entry], known: Callable[[str], Iterable[int]])
     for label in LOGGED_MODELS:
         if label in named:
             yield NamedRows(label, named[label])
-        for span in [ANY_ID] if ANY_ID in spans[label] else spans[label]:
-            yield RowRange(label, span, known(label))
+        if label in spans:
+            refs = sorted(known(label))
+            for span in [ANY_ID] if ANY_ID in spans[label] else spans[label]:
+                yield RowRange(label, span, refs)
+
+
+def split_by_size(readings: Sequence[Reading]) -> tuple[list[Reading], list[Reading]]:
+    """The readings of models of which no more than one piece is to be read, and the others, both in their order.
+
+    All of a model are taken together: SQLite has a bulk update of thousands of rows logged as many short ranges.
+    """
+    sizes: Counter[str] = Counter()
+    for reading in readings:
+        sizes[reading.label] += reading.size
+    small = [reading for reading in readings if sizes[reading.label] <= PIECE_ROWS]
+    return small, [reading for reading in readings if sizes[reading.label] > PIECE_ROWS]

@@ -9,7 +9,7 @@ from providers.models import Provider
 from routing import follower
 from routing.changes import LOGGED_MODELS, range_of, ranges_of
 from routing.follower import ChangeFollower
-from routing.loading import PIECE_ROWS, Reading, load_all, readings_of
+from routing.loading import PIECE_ROWS, Reading, load_all, readings_of, split_by_size
 from routing.models import Change
 from routing.table import RoutingTable
 from smartrouter.accounts.models import RouterKey, Tenant
@@ -183,7 +183,7 @@ def test_a_whole_model_is_read_in_pieces_and_what_is_gone_from_it_is_told() -> N
     Tenant.objects.filter(pk__in=gone).delete()
 
     reading = next(readings_of([("accounts.tenant", "")], lambda label: [*pks, gone[-1]]))
-    assert not reading.is_small
+    assert reading.size > PIECE_ROWS
     found = read_whole([reading])
 
     assert sorted(ref for _label, ref, _exists in found) == [*pks, gone[-1]]
@@ -197,6 +197,29 @@ def test_a_range_leaves_the_rows_beside_it_alone() -> None:
     found = read_whole(readings_of([("accounts.tenant", f"{pks[2]}-{pks[4]}")], lambda label: [*pks, 10**6]))
 
     assert found == [("accounts.tenant", pk, True) for pk in pks[2:5]]
+
+
+@pytest.mark.parametrize(
+    ("key_rows", "is_small"),
+    [
+        ([f"1-{PIECE_ROWS}"], True),
+        ([f"1-{PIECE_ROWS + 1}"], False),
+        ([f"{low}-{low + 311}" for low in range(1, 5000, 312)], False),  # as SQLite has a bulk update logged
+        ([str(pk) for pk in range(0, 10 * PIECE_ROWS, 10)], True),
+        ([str(pk) for pk in range(0, 10 * PIECE_ROWS + 10, 10)], False),
+        ([*(str(pk) for pk in range(0, 2000, 10)), "3000-3400"], False),
+        ([""], False),
+    ],
+    ids=["range", "long range", "many ranges", "rows", "many rows", "rows and a range", "all"],
+)
+def test_many_rows_of_one_model_hold_up_no_other_model(key_rows: list[str], is_small: bool) -> None:
+    entries = [*(("accounts.routerkey", row) for row in key_rows), ("channels.channel", "1")]
+    readings = list(readings_of(entries, lambda label: []))
+
+    small, large = split_by_size(readings)
+
+    of_keys, [of_channel] = readings[:-1], readings[-1:]
+    assert (small, large) == ((readings, []) if is_small else ([of_channel], of_keys))
 
 
 def test_a_row_that_cannot_be_read_counts_as_deleted_and_stops_no_other() -> None:
