@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from billing.scopes import UNITS, Amounts, Limit, Scope, day_after, first_day, starts_ms
 from smartrouter.lib.counters import LARGEST
-from smartrouter.lib.counters.claims import Ask, Fund, Given
+from smartrouter.lib.counters.claims import RECALLED_S, Ask, Fund, Given
 
 # In the order of UNITS: used so far, and wanted.
 Sums = list[int]
@@ -76,6 +76,7 @@ class Allotment:
     line: how far spent and held may go together without asking. told, kept: what the store last heard of spent and held.
     waiting: how many requests wait for more. heard: what the store answered last. is_agreed: whether the store claims for
     this process what it goes by; not so while an answer is awaited or was lost, nor where what was claimed has been dropped.
+    refused_at: when the store last had less than was needed, on the loop's clock.
     """
 
     __slots__ = (
@@ -93,6 +94,7 @@ class Allotment:
         "moved_at",
         "need",
         "pace",
+        "refused_at",
         "spending",
         "sums",
         "told",
@@ -113,6 +115,7 @@ class Allotment:
         self.held = self.line = self.told = self.kept = 0
         self.waiting = self.need = self.pace = 0
         self.moved_at = 0.0
+        self.refused_at = float("-inf")
         self.heard: Given | None = None
         self.is_warned = False
         self.is_agreed = True
@@ -149,6 +152,10 @@ class Allotment:
         if self.free > 0:
             self.line = self.held + self.spent
             self.is_agreed = False
+
+    def is_tight(self, now_s: float) -> bool:
+        """Whether others may be waiting for every bit of it: for as long as a refusal calls back what is idle."""
+        return now_s - self.refused_at < RECALLED_S
 
     def wish(self, need: int = 0) -> int:
         """What the process would like to have on top: some requests of this size, or what it spends in a second or two."""

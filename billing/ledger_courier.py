@@ -58,6 +58,8 @@ class Courier:
             allotment.take_answer(ask, given)
             if order.need:
                 allotment.moved_at = asyncio.get_running_loop().time()
+                if given.got < ask.need:
+                    allotment.refused_at = allotment.moved_at if given.state is State.OPEN else float("-inf")
             found[allotment] = given
             if given.state is State.UNSEEDED:
                 self._unseeded(allotment)

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC
 
-from billing.funds import Allotment, Order, Records, UsedRow, fund_name, needs_of, spent_by_fund
+from billing.funds import Allotment, Answers, Order, Records, UsedRow, fund_name, needs_of, spent_by_fund
 from billing.ledger import BudgetRefused, CurrentBudgets, Hold, Standing
 from billing.ledger_courier import Courier
 from billing.ledger_epoch import Attendance, Seeding
@@ -72,7 +72,7 @@ class BudgetLedger:
             "seeding": self._seeding.run,
         }
         if self._store.is_shared:
-            jobs["recalls"] = self._telling.answer_recalls
+            jobs["recalls"] = lambda: self._telling.answer_recalls(self._wants.spare)
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(_go_on(name, job), name=f"ledger-{name}") for name, job in jobs.items()]
 
@@ -233,19 +233,29 @@ class BudgetLedger:
             await self._wants.came.wait()
             self._wants.came.clear()
             wants, orders = self._wants.gather()
-            self._active.update([order.allotment for order in orders])  # also if nobody holds what is claimed
-            try:
-                answers = await self._courier.bring(orders, self._timing.deadline_s)
-            except StoreUnavailable:
-                answers = None
-            except Exception:
-                logger.exception("ledger_failed", extra={"job": "wants"})
-                answers = None  # whoever waits must not wait for ever
+            asked = {order.allotment for order in orders}
+            self._active |= asked  # also if nobody holds what is claimed
+            answers = await self._answers(orders)
             for want in wants:
                 want.decide(answers, self.processes)
-            if not all(want.outcome.done() for want in wants):
-                await asyncio.sleep(0 if self._wants.came.is_set() else self._timing.poll_s)
-                self._wants.came.set()
+            if all(want.outcome.done() for want in wants):
+                continue
+            if answers is not None:
+                await self._answers(self._wants.spare_of_tight())
+            is_moving = self._wants.came.is_set() or any(want.is_granted for want in wants)
+            is_moving = is_moving or any(order.allotment not in asked for order in self._wants.gather()[1])
+            await asyncio.sleep(0 if is_moving else self._timing.poll_s)
+            self._wants.came.set()
+
+    async def _answers(self, orders: Sequence[Order]) -> Answers | None:
+        """What the store says for those who wait; None where it does not."""
+        try:
+            return await self._courier.bring(orders, self._timing.deadline_s)
+        except StoreUnavailable:
+            return None
+        except Exception:
+            logger.exception("ledger_failed", extra={"job": "wants"})
+            return None  # whoever waits must not wait for ever
 
     async def _keep_up(self) -> None:
         """Stay in the store's epoch."""

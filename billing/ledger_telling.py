@@ -1,7 +1,7 @@
 """Hot path. Telling the store what this process has spent and holds, and giving back what it does not need."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from billing.funds import Allotment, Order
 from billing.ledger import CurrentBudgets
@@ -100,8 +100,8 @@ class Telling:
             return True
         return not a.spent and a.free <= 0 and a.key not in self._tallies.pages
 
-    async def answer_recalls(self) -> None:
-        """Give back what is called back and not held, as long as there is anything to give."""
+    async def answer_recalls(self, spare: Callable[[Iterable[Allotment]], list[Order]]) -> None:
+        """Give back what is called back and neither held nor about to be, as long as there is anything to give."""
         while True:
             await asyncio.sleep(self._timing.recall_s)
             claims = {a.fund.name: a for a in self.active if a.is_hard and a.free > 0}
@@ -109,8 +109,7 @@ class Telling:
                 continue
             try:
                 names = await self._courier.store.recalled(deadline_s=self._timing.tell_s)
-                orders = [Order(claims[name]) for name in names & claims.keys() if not claims[name].waiting]
-                await self._courier.bring(orders, self._timing.tell_s)
+                await self._courier.bring(spare([claims[name] for name in names & claims.keys()]), self._timing.tell_s)
             except StoreUnavailable:
                 continue  # whoever called has no answer either
 

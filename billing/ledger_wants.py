@@ -3,15 +3,21 @@
 A want first asks for all of it; when the store has refused that for good, it asks for as much as it can have, if it would
 make do with less. Only the store refuses, but for what cannot be asked: without it, or before it is open, quotas of requests
 and tokens go by this process's share of them, and money is not known.
+
+A want needs several funds at once, and what is claimed of one while another one lacks is missing elsewhere. So a want that
+lacks something tight claims nothing else meanwhile: first all that is tight, in one call and for one want at a time, then the
+rest; and what did not help goes back.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from billing.funds import Allotment, Answers, Needs, Order
 from billing.ledger import BudgetRefused, Refusal
 from billing.ledger_holds import BudgetHold
 from billing.scopes import UNITS
+from smartrouter.lib.counters import LARGEST
 from smartrouter.lib.counters.claims import RECALL_S, Given, State
 
 # For so long a request waits for an epoch that is not open yet, and for records that are being read.
@@ -41,6 +47,11 @@ class Want:
     def bounds(self) -> list[Allotment]:
         """The allotments that have to give something."""
         return [a for a in self.hold.allotments if a.is_hard and self.more[a.unit]]
+
+    @property
+    def is_granted(self) -> bool:
+        """Whether it holds what it wants."""
+        return self.outcome.done() and not self.outcome.cancelled() and self.outcome.exception() is None
 
     def fewest(self, unit: int) -> int:
         """With how much it makes do now."""
@@ -93,7 +104,8 @@ class Want:
         final = [a for a in lacking if a in answers and self._is_final(a, answers[a], now)]
         unknown = [a for a in lacking if a in answers and answers[a].state is not State.OPEN]
         undecided = [a for a in lacking if a not in final and a not in unknown]
-        if undecided and now - self.since > UNDECIDED_S:
+        # What was not asked for yet is no reason.
+        if undecided and now - self.since > (UNDECIDED_S if any(a in answers for a in undecided) else UNKNOWN_S):
             final += undecided
         if final and self.least is not None and not self.takes_less:
             self.takes_less, self.since = True, now
@@ -176,14 +188,65 @@ class Wants:
     def gather(self) -> tuple[list[Want], list[Order]]:
         """The wants that are open, and what has to be asked for them together; of each fund once."""
         wants = [want for want in self._open if not want.outcome.done()]
-        needs: dict[Allotment, tuple[int, int, int]] = {}
+        needs: dict[Allotment, _Demand] = {}
+        now = asyncio.get_running_loop().time()
+        planned: dict[Allotment, int] = {}
         for want in wants:
+            is_stuck = not _plan(want, planned, now)
             for allotment in want.bounds:
-                more, fewest = want.more[allotment.unit], want.fewest(allotment.unit)
-                need, least, largest = needs.get(allotment, (0, fewest, 0))
-                needs[allotment] = need + more, min(least, fewest), max(largest, more)
+                if is_stuck and not allotment.is_tight(now):
+                    continue
+                needs.setdefault(allotment, _Demand()).add(want, allotment.unit, is_stuck=is_stuck)
         return wants, [
-            Order(allotment, need, least, allotment.wish(largest))
-            for allotment, (need, least, largest) in needs.items()
-            if need > allotment.free
+            Order(allotment, demand.need, demand.least, allotment.wish(demand.largest))
+            for allotment, demand in needs.items()
+            if demand.need > allotment.free
         ]
+
+    def spare(self, allotments: Iterable[Allotment]) -> list[Order]:
+        """What of these is idle gives back all that no want can use now."""
+        now = asyncio.get_running_loop().time()
+        planned: dict[Allotment, int] = {}
+        for want in self._open:
+            if not want.outcome.done():
+                _plan(want, planned, now)
+        return [Order(a, planned.get(a, 0)) for a in allotments if a.free > planned.get(a, 0)]
+
+    def spare_of_tight(self) -> list[Order]:
+        """What wants claimed of tight funds and cannot use now, for others may wait for it."""
+        now = asyncio.get_running_loop().time()
+        return self.spare({a for want in self._open for a in want.bounds if a.is_tight(now)})
+
+
+@dataclass(slots=True)
+class _Demand:
+    """What wants need of one fund together."""
+
+    least: int = LARGEST
+    largest: int = 0
+    _sum: int = 0
+    _stuck: int = 0
+
+    @property
+    def need(self) -> int:
+        """Of those that are stuck, for the largest one only: what it gets may go back a moment later."""
+        return self._sum + self._stuck
+
+    def add(self, want: Want, unit: int, *, is_stuck: bool) -> None:
+        more = want.more[unit]
+        self.least, self.largest = min(self.least, want.fewest(unit)), max(self.largest, more)
+        if is_stuck:
+            self._stuck = max(self._stuck, more)
+        else:
+            self._sum += more
+
+
+def _plan(want: Want, planned: dict[Allotment, int], now_s: float) -> bool:
+    """Whether a want may go on with what those before it leave, which is its own then; not so where something tight lacks."""
+    bounds = want.bounds
+    for a in bounds:
+        if a.is_tight(now_s) and a.free - planned.get(a, 0) < want.fewest(a.unit):
+            return False
+    for a in bounds:
+        planned[a] = planned.get(a, 0) + want.more[a.unit]
+    return True
