@@ -147,36 +147,39 @@ async def send(session: aiohttp.ClientSession, stack: Stack, key: str, body: dic
 
 
 async def _demand(
-    session: aiohttp.ClientSession, stack: Stack, world: World, first: int, least: int, start: asyncio.Event
+    session: aiohttp.ClientSession, stack: Stack, world: World, first: int, least: int, may_end: asyncio.Event
 ) -> list[Answered]:
-    """A client that asks at least so often, and goes on until it is refused for every size in a row."""
+    """A client that asks at least so often, and goes on until it may end and is refused for every size in a row."""
     answers: list[Answered] = []
     refused = 0
-    await start.wait()
     until = time.monotonic() + ENDS_WITHIN_S
     while len(answers) < least or refused < len(SIZES):
         number = first + len(answers)
         body = chat(world.group, stream=number % 2 == 0, max_tokens=SIZES[number % len(SIZES)])
         answers.append(await send(session, stack, world.key, body))
-        refused = refused + 1 if answers[-1].is_spent else 0
+        refused = refused + 1 if answers[-1].is_spent and may_end.is_set() else 0
         assert time.monotonic() < until, Counter((each.heard.status, each.code) for each in answers)
         if not answers[-1].is_good:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1 if may_end.is_set() else 0.5)
     return answers
 
 
 async def overload(
-    session: aiohttp.ClientSession, stacks: Sequence[Stack], worlds: Sequence[World], *, clients: int, least: int
-) -> dict[str, list[Answered]]:
-    """What the clients of each world were answered, started together; client by client another world and another host."""
-    start = asyncio.Event()
+    session: aiohttp.ClientSession, stacks: Sequence[Stack], worlds: Sequence[World], *, clients: int, least: int,
+    until: asyncio.Event | None = None,
+) -> dict[str, list[Answered]]:  # fmt: skip
+    """What the clients of each world were answered, started together; client by client another world and another host.
+
+    until: before it is set, nobody gives up however often he is refused.
+    """
+    may_end = until or asyncio.Event()
+    if until is None:
+        may_end.set()
     tasks: list[tuple[str, asyncio.Task[list[Answered]]]] = []
     for number in range(clients):
         world, stack = worlds[number % len(worlds)], stacks[number // len(worlds) % len(stacks)]
-        act = _demand(session, stack, world, number, least, start)
+        act = _demand(session, stack, world, number, least, may_end)
         tasks.append((world.name, asyncio.create_task(act)))
-    await asyncio.sleep(0)
-    start.set()
     found: dict[str, list[Answered]] = defaultdict(list)
     for name, task in tasks:
         found[name] += await task
