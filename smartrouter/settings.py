@@ -7,7 +7,6 @@ smartrouter.checks turns the note into a system check error, so that the operato
 import os
 import secrets
 import warnings
-import zoneinfo
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from routing.strategies import PRESETS
 from smartrouter.lib.counters.url import check_redis_url
 from smartrouter.lib.language import ENGLISH, read_language
 from smartrouter.lib.outbound.address import AddressPolicy
+from smartrouter.lib.zones import zone_names
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 SETTINGS_PROBLEMS: list[tuple[str, str | Promise]] = []
@@ -103,7 +103,7 @@ def read_strategy(text: str) -> str:
 
 def read_timezone(text: str) -> str:
     """The name of an IANA time zone."""
-    if text not in zoneinfo.available_timezones():
+    if text not in zone_names():
         raise ValueError(_("use a name such as UTC, Europe/Berlin or Asia/Shanghai"))
     return text
 

@@ -1,7 +1,6 @@
 """Worker side. Who is calling: users, tenants, memberships, router keys."""
 
 import ipaddress
-import zoneinfo
 from typing import Any
 
 from django.contrib.auth.models import AbstractUser
@@ -12,6 +11,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
 from smartrouter.lib.changes import TrackedModel, TrackedQuerySet
+from smartrouter.lib.zones import zone_names
 
 # What PostgreSQL's integers hold; SQLite's hold more.
 LARGEST_INTEGER = 2**31 - 1
@@ -19,7 +19,7 @@ LARGEST_INTEGER = 2**31 - 1
 
 def validate_timezone(name: str) -> None:
     """Raise ValidationError unless name is an IANA time zone."""
-    if name not in zoneinfo.available_timezones():
+    if name not in zone_names():
         raise ValidationError(
             _("“%(name)s” is not a time zone; use a name such as UTC, Europe/Berlin or Asia/Shanghai."),
             params={"name": name},

@@ -1,7 +1,6 @@
 """Worker side. What several admin pages share: switching rows on and off, counting children, prices."""
 
 from typing import Any
-from zoneinfo import available_timezones
 
 from django.contrib import admin, messages
 from django.db import models
@@ -19,6 +18,7 @@ from unfold.forms import PaginationInlineFormSet
 from providers.validators import validate_tiers, validate_windows
 from smartrouter.admin.fields import JsonField, PriceField
 from smartrouter.lib.money import show_number
+from smartrouter.lib.zones import zone_names
 
 
 class SwitchActions(ModelAdmin):
@@ -61,7 +61,7 @@ class ZonedAdmin(ModelAdmin):
     @property
     def time_zones(self) -> list[str]:
         """The names of all places, and UTC."""
-        return ["UTC", *sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/"))]
+        return ["UTC", *sorted(name for name in zone_names() if "/" in name and not name.startswith("Etc/"))]
 
 
 def count_of(model: type[models.Model], key: str) -> Coalesce:
