@@ -14,9 +14,6 @@ from routing.resolve import Caller
 from routing.rows import GroupRow
 from routing.table import RoutingTable
 
-"""Hot path. Who pays for a request: its key, the key's owner, its tenant and those above it, its end user; and its limits."""
-
-
 # Keys whose payers are kept ready; each takes about a kilobyte.
 KEPT_AT_MOST = 20_000
 
