@@ -114,7 +114,8 @@ def open_call(request: Request) -> Call:
     exchange = exchange_of(request)
     places = names_asked_for(body, caller.key.default_model)
     check_chat(body)
-    choices = open_choices(request, places)
+    payers = payers_of_request(request)
+    choices = open_choices(request, places, payers)
     check_choices(choices)
     options = body.get("stream_options") or {}
     group = choices.stages[0].group
@@ -143,7 +144,7 @@ def open_call(request: Request) -> Call:
         began=asyncio.get_running_loop().time(),
         began_exactly=exchange.began_exactly,
         wants_usage=options.get("include_usage") is True,
-        payers=payers_of_request(request),
+        payers=payers,
     )
 
 
@@ -155,11 +156,17 @@ def payers_of_request(request: Request) -> Payers:
 
 
 def open_choices(
-    request: Request, places: Mapping[str, str], *, is_dry: bool = False, prompt_tokens: int | None = None
+    request: Request,
+    places: Mapping[str, str],
+    payers: Payers,
+    *,
+    is_dry: bool = False,
+    prompt_tokens: int | None = None,
 ) -> Choices:
     """What may serve the request, in order; whether anybody may is not asked yet. Raises RouterError for what is refused.
 
-    places: of names_asked_for; the body was checked. is_dry: takes no turn of Kind.ROTATION, and reads signals uncounted.
+    places: of names_asked_for; the body was checked. payers: of payers_of_request.
+    is_dry: takes no turn of Kind.ROTATION, and reads signals uncounted.
     prompt_tokens: in the place of our estimate.
     """
     plane, caller, at_ms = serving_plane(), request.user, exchange_of(request).admitted_ms
@@ -179,8 +186,7 @@ def open_choices(
     )
     turns = ChainMap({}, plane.turns) if is_dry else plane.turns
     live = glance_at(plane.signals) if is_dry else plane.signals
-    needs_price = payers_of_request(request).limits_money
-    return Choices(stages, caller, ask, live, plane.random, turns, needs_price)
+    return Choices(stages, caller, ask, live, plane.random, turns, payers.limits_money)
 
 
 def _text(value: Any, at_most: int) -> str:

@@ -7,7 +7,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
 from routing.endpoints.base import HotView, json_response
-from routing.endpoints.chat import open_choices
+from routing.endpoints.chat import open_choices, payers_of_request
 from routing.endpoints.requests import check_messages, check_options, check_positive, names_asked_for
 from routing.endpoints.route_schema import ROUTE
 from routing.explain import explain
@@ -23,7 +23,7 @@ class RouteView(HotView):
         assert isinstance(caller, Caller)
         places = names_asked_for(body, caller.key.default_model)
         prompt_tokens = _check_body(body)
-        choices = open_choices(request, places, is_dry=True, prompt_tokens=prompt_tokens)
+        choices = open_choices(request, places, payers_of_request(request), is_dry=True, prompt_tokens=prompt_tokens)
         account = explain(choices, show_channels=caller.tenant.can_see_channels)
         error = account.pop("refusal")
         return json_response({"object": "route", **account, "error": error})
