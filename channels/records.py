@@ -6,11 +6,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import aiohttp
-from yarl import URL
 
 from providers.adapters.base import Adapter
 from providers.price_facts import PriceFacts
 from providers.prices import FREE, Rates, rates_at
+from smartrouter.lib.outbound import Target
 from smartrouter.lib.sealing import Secret
 
 
@@ -38,7 +38,7 @@ class ChannelRecord:
     region: str
     zone: ZoneInfo
     adapter: Adapter
-    chat_url: URL
+    chat: Target
     owner: int | None
     is_active: bool
     priority: int

@@ -12,10 +12,12 @@ from django.utils.translation import gettext_noop
 from channels.records import Candidate, ChannelRecord, KeyRecord
 from providers.dialects import openai_chat
 from smartrouter.lib.errors import ErrorClass, UpstreamError
-from smartrouter.lib.outbound import REQUEST_ARGUMENTS, is_refused
+from smartrouter.lib.outbound import REQUEST_ARGUMENTS, Reply, is_refused, post
 from smartrouter.lib.sse import EventSplitter, EventTooLarge, data_of, event_of
 
-_DIRECT: Mapping[str, Any] = {"middlewares": ()}
+# An upstream's answer, whichever way it came.
+Response = Reply | aiohttp.ClientResponse
+
 ERROR_BODY_AT_MOST = 64 * 1024
 ANSWER_AT_MOST = 64 * 1024 * 1024
 EVENT_AT_MOST = 16 * 1024 * 1024
@@ -36,23 +38,17 @@ def headers_of(channel: ChannelRecord, key: KeyRecord | None, attempt_tag: str) 
 
 async def send_request(
     session: aiohttp.ClientSession, candidate: Candidate, payload: bytes, headers: Mapping[str, str]
-) -> aiohttp.ClientResponse:
+) -> Response:
     """The upstream's answer with status 200, headers read, body not. The caller sets the deadline and releases it.
 
     Raises UpstreamError for everything else, with the connection given back.
     """
     channel = candidate.channel
-    # The session's middleware judges targets behind a proxy; without one it is a layer for nothing.
-    way = {"proxy": channel.proxy_url.reveal()} if channel.proxy_url else _DIRECT
     try:
-        response = await session.post(
-            channel.chat_url,
-            data=aiohttp.BytesPayload(payload, content_type="application/json"),
-            headers=headers,
-            timeout=channel.timeout,
-            **way,
-            **REQUEST_ARGUMENTS,
-        )
+        if channel.proxy_url is None:
+            response: Response = await post(session, channel.chat, headers, payload, timeout=channel.timeout)
+        else:
+            response = await _post_by_proxy(session, channel, channel.proxy_url.reveal(), headers, payload)
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as e:
         raise failure_of(e, is_unanswered=is_hang_up(e)) from e
     if response.status == 200:
@@ -74,6 +70,16 @@ async def send_request(
         response.close()
     lowered = {name.lower(): value for name, value in response.headers.items()}
     raise channel.adapter.classify(response.status, lowered, without_secrets(channel, body))
+
+
+async def _post_by_proxy(
+    session: aiohttp.ClientSession, channel: ChannelRecord, proxy: str, headers: Mapping[str, str], payload: bytes
+) -> aiohttp.ClientResponse:
+    """The answer through a proxy: seldom, and the session knows how; its middleware judges the target."""
+    data = aiohttp.BytesPayload(payload, content_type="application/json")
+    return await session.post(
+        channel.chat.url, data=data, headers=headers, timeout=channel.timeout, proxy=proxy, **REQUEST_ARGUMENTS
+    )
 
 
 def without_secrets(channel: ChannelRecord, text: bytes) -> bytes:
@@ -137,7 +143,7 @@ def error_in(channel: ChannelRecord, doc: Mapping[str, Any]) -> UpstreamError | 
     return channel.adapter.classify(status, {}, without_secrets(channel, orjson.dumps({"error": found})))
 
 
-async def read_answer(response: aiohttp.ClientResponse, channel: ChannelRecord) -> dict[str, Any]:
+async def read_answer(response: Response, channel: ChannelRecord) -> dict[str, Any]:
     """A whole, plain answer. Raises UpstreamError: GARBAGE where it is not a completion."""
     parts, size = [], 0
     try:
@@ -174,7 +180,7 @@ class EventStream:
 
     __slots__ = ("_channel", "_is_over", "_response", "_splitter")
 
-    def __init__(self, response: aiohttp.ClientResponse, channel: ChannelRecord) -> None:
+    def __init__(self, response: Response, channel: ChannelRecord) -> None:
         self._response = response
         self._channel = channel
         self._splitter = EventSplitter(EVENT_AT_MOST)

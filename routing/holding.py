@@ -83,7 +83,7 @@ async def _prepare_bounded(
 ) -> Sending:
     number = payload.get("n") or 1
     asked = output_asked(payload) or (candidate.default_output_tokens or OUTPUT_TOKENS) * number
-    host = candidate.channel.chat_url.host
+    host = candidate.channel.chat.url.host
     keep_short(payload, asked, host=host)
     data = _encode(payload)
     needs_media = bool(call.choices.ask.needs & _MEDIA)

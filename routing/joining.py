@@ -11,6 +11,7 @@ from providers.capabilities import bits_of
 from providers.naming import context_of, parameters_of, quality_of, tags_of_all
 from providers.price_facts import PriceFacts
 from routing import rows as r
+from smartrouter.lib.outbound import Target
 
 # Clients reach the provider's own model names only with the provider's prefix; see RoutingTable.names.
 OWN_NAME = "\0"
@@ -45,7 +46,7 @@ def join_channel(channel: r.ChannelRow, provider: r.ProviderRow, keys: Sequence[
         region=channel.region or provider.region,
         zone=channel.zone,
         adapter=adapter,
-        chat_url=URL((channel.base_url or provider.base_url) + adapter.chat_path),
+        chat=Target(URL((channel.base_url or provider.base_url) + adapter.chat_path)),
         owner=channel.owner,
         is_active=channel.is_active and provider.is_active,
         priority=channel.priority,

@@ -14,7 +14,7 @@ from yarl import URL
 from channels.records import Candidate, ChannelRecord, KeyRecord
 from channels.upstream import headers_of, send_request
 from providers.adapters.openai import OPENAI
-from smartrouter.lib.outbound import AddressPolicy, open_session
+from smartrouter.lib.outbound import AddressPolicy, Reply, Target, open_session
 from smartrouter.lib.sealing import Secret
 
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -46,7 +46,7 @@ class RawUpstream:
     requests: list[bytes] = field(default_factory=list)
     connections: int = 0
 
-    async def send(self, payload: Any = None) -> aiohttp.ClientResponse:
+    async def send(self, payload: Any = None) -> Reply | aiohttp.ClientResponse:
         """The answer to one request."""
         channel = self.candidate.channel
         headers = headers_of(channel, channel.keys[0], "tag-1")
@@ -85,7 +85,7 @@ async def raw_upstream(*scripts: Sequence[bytes], headers: Secret | None = None)
         kind="official",
         region="",
         zone=ZoneInfo("UTC"),
-        ref=1, name="raw", provider="raw", adapter=OPENAI, chat_url=url, owner=None, is_active=True, priority=1,
+        ref=1, name="raw", provider="raw", adapter=OPENAI, chat=Target(url), owner=None, is_active=True, priority=1,
         weight=1.0, keys=(KeyRecord(1, "one", Secret(KEY)),), headers=headers, proxy_url=None, params={},
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=5), first_content_s=5, idle_s=5, total_s=5,
     )  # fmt: skip

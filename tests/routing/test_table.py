@@ -201,7 +201,7 @@ def test_a_candidate_has_the_channels_address_keys_and_prices() -> None:
     )
     found = table.candidates[1]
 
-    assert str(found.channel.chat_url) == "http://p/v1/chat/completions"
+    assert str(found.channel.chat.url) == "http://p/v1/chat/completions"
     assert [key.name for key in found.channel.keys] == ["key3"]
     assert found.is_usable and set(table.names) == {"o1", "x", "\0m1"}
     prices = [rates.input if (rates := found.rates_at(at)) else None for at in (50, 150, 250)]

@@ -6,15 +6,19 @@
 from .address import AddressPolicy, AddressRefused, is_refused
 from .hot import REQUEST_ARGUMENTS, open_session
 from .jobs import open_client
+from .posting import Reply, Target, post
 from .urls import normalise_base_url, normalise_proxy_url
 
 __all__ = [
     "REQUEST_ARGUMENTS",
     "AddressPolicy",
     "AddressRefused",
+    "Reply",
+    "Target",
     "is_refused",
     "normalise_base_url",
     "normalise_proxy_url",
     "open_client",
     "open_session",
+    "post",
 ]

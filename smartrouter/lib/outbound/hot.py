@@ -17,6 +17,8 @@ READ_BUFFER_BYTES = 64 * 1024
 MAX_LINE_BYTES = 16 * 1024
 MAX_FIELD_BYTES = 32 * 1024
 MAX_HEADERS = 256
+ACCEPT_ENCODING = "identity"
+USER_AGENT = "SmartRouter"
 # For a caller that passes none; the relay always does.
 DEFAULT_TIMEOUT = aiohttp.ClientTimeout(total=600, sock_connect=5)
 
@@ -58,7 +60,7 @@ def open_session(
         timeout=timeout,
         trust_env=False,
         cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"Accept-Encoding": "identity", "User-Agent": "SmartRouter"},
+        headers={"Accept-Encoding": ACCEPT_ENCODING, "User-Agent": USER_AGENT},
         auto_decompress=False,
         read_bufsize=READ_BUFFER_BYTES,
         max_line_size=MAX_LINE_BYTES,
