@@ -5,13 +5,14 @@ later one that is dearer still raises the hold or is passed over. A group holds 
 channel for each of its attempts. Where less is left than the worst case, the answer is made shorter, if the tenant wants it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from django.utils.translation import gettext as _
 
-from billing.ledger import BudgetRefused, Hold
+from billing.ledger import BudgetRefused, Hold, Refusal
 from billing.limits import Admission
 from billing.scopes import Amounts
 from billing.worst_case import Bound, Weighed
@@ -74,7 +75,7 @@ async def prepare(call: Call, candidate: Candidate) -> Sending:
     held = call.group_holds.get(group.ref) if group is not None else None
     if group is not None and of_group is not None and held is None:
         held = call.group_holds[group.ref] = await _hold(call, of_group, _ONE, _ONE)
-    channel_payer = await _hold_channel(call, of_channel, _ONE)
+    channel_payer = await _hold(call, of_channel, _ONE, None, _error_of_channel)
     return Sending(data, output_asked(payload), call.hold, held, channel_payer)
 
 
@@ -101,7 +102,7 @@ async def _prepare_bounded(
         keep_short(payload, weighed.output, host=host)
         data = _encode(payload)
         weighed = weighed.shortened()
-    channel_payer = await _hold_channel(call, of_channel, weighed.worst)
+    channel_payer = await _hold(call, of_channel, weighed.worst, None, _error_of_channel)
     return Sending(data, weighed.output, payer, group_payer, channel_payer)
 
 
@@ -204,27 +205,30 @@ def _ahead(call: Call, weighed: Weighed) -> tuple[Amounts, Amounts]:
     return Amounts(money, weighed.worst.tokens), least
 
 
-async def _hold(call: Call, payers: Payers, worst: Amounts, least: Amounts) -> Hold:
+def _error_of_payers(call: Call, refusal: Refusal) -> RouterError:
+    return budget_error(refusal, call.caller, call.facts.admitted_ms)
+
+
+def _error_of_channel(call: Call, refusal: Refusal) -> RouterError:
+    """That a channel has spent its budget is no fault of the caller."""
+    return spent_error(refusal, call.facts.requested_model, call.facts.admitted_ms)
+
+
+async def _hold(
+    call: Call,
+    payers: Payers,
+    worst: Amounts,
+    least: Amounts | None,
+    error_of: Callable[[Call, Refusal], RouterError] = _error_of_payers,
+) -> Hold:
+    """What these payers hold for the call; no less than the worst case where least is None. Raises Unaffordable."""
     ledger, at_ms = call.plane.ledger, call.facts.admitted_ms
     hold = ledger.try_hold(payers.scopes, worst, at_ms)
     if hold is None:
         try:
             hold = await ledger.hold(payers.scopes, worst, at_ms, least=least)
         except BudgetRefused as e:
-            raise Unaffordable(budget_error(e.refusal, call.caller, at_ms)) from e
-    call.holds.append(hold)
-    return hold
-
-
-async def _hold_channel(call: Call, payers: Payers, worst: Amounts) -> Hold:
-    """The channel's own hold, in Cost, until the attempt is closed. Raises Unaffordable, which is no fault of the caller."""
-    ledger, at_ms = call.plane.ledger, call.facts.admitted_ms
-    hold = ledger.try_hold(payers.scopes, worst, at_ms)
-    if hold is None:
-        try:
-            hold = await ledger.hold(payers.scopes, worst, at_ms)
-        except BudgetRefused as e:
-            raise Unaffordable(spent_error(e.refusal, call.facts.requested_model, at_ms)) from e
+            raise Unaffordable(error_of(call, e.refusal)) from e
     call.holds.append(hold)
     return hold
 
