@@ -151,9 +151,6 @@ class Wants:
         self._open: list[Want] = []
         self.came = asyncio.Event()
 
-    def __bool__(self) -> bool:
-        return bool(self._open)
-
     async def wait_for(self, want: Want) -> bool:
         """Whether it holds what it wants; False where it was settled meanwhile. Raises BudgetRefused."""
         self._open.append(want)
