@@ -51,18 +51,14 @@ class Meters:
             meter.used_at = now
             if (limit := subject.rpm) is not None:
                 window = meter.requests
-                if window is None:
-                    window = meter.requests = Window(subject, "requests", "rpm", limit)
-                elif window.limit != limit:
-                    window.set_limit(subject, limit)
+                if window is None or window.limit != limit:
+                    window = meter.requests = _limited(window, subject, "requests", "rpm", limit)
                 admission.windows.append(window)
                 admission.uses.append(1)
             if (limit := subject.tpm) is not None:
                 window = meter.tokens
-                if window is None:
-                    window = meter.tokens = Window(subject, "tokens", "tpm", limit)
-                elif window.limit != limit:
-                    window.set_limit(subject, limit)
+                if window is None or window.limit != limit:
+                    window = meter.tokens = _limited(window, subject, "tokens", "tpm", limit)
                 admission.windows.append(window)
                 admission.uses.append(tokens)
             if (limit := subject.max_parallel) is not None:
@@ -86,3 +82,11 @@ class Meters:
             if meter.is_busy:
                 meter.used_at = now
                 self._by_key[key] = meter
+
+
+def _limited(window: Window | None, subject: Subject, which: str, suffix: str, limit: int) -> Window:
+    """The window with this limit from now on, or a new one where there was none."""
+    if window is None:
+        return Window(subject, which, suffix, limit)
+    window.set_limit(subject, limit)
+    return window
