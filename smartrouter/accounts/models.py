@@ -1,7 +1,7 @@
 """Worker side. Who is calling: users, tenants, memberships, router keys."""
 
 import ipaddress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import AbstractUser
 from django.core.exceptions import ValidationError
@@ -12,6 +12,9 @@ from django.utils.translation import gettext_lazy as _
 
 from smartrouter.lib.changes import TrackedModel, TrackedQuerySet
 from smartrouter.lib.zones import zone_names
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
 
 # What PostgreSQL's integers hold; SQLite's hold more.
 LARGEST_INTEGER = 2**31 - 1
@@ -68,30 +71,27 @@ def validate_labels(labels: Any) -> None:
             )
 
 
+def _limit_field(
+    name: "StrPromise", help_text: "StrPromise | str" = ""
+) -> "models.PositiveIntegerField[int | None, int | None]":
+    """A field for a limit of at least 1; empty: no limit."""
+    return models.PositiveIntegerField(
+        name,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(LARGEST_INTEGER)],
+        help_text=help_text,
+    )
+
+
 class RateFields(models.Model):
     """How much may be asked for at once. Nothing: no limit."""
 
-    rpm = models.PositiveIntegerField(
-        _("requests a minute"),
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(1), MaxValueValidator(LARGEST_INTEGER)],
-        help_text=_("In any 60 seconds, over all web processes. Empty: no limit."),
+    rpm = _limit_field(_("requests a minute"), _("In any 60 seconds, over all web processes. Empty: no limit."))
+    tpm = _limit_field(
+        _("tokens a minute"), _("Prompt and answer; what a request may need is reserved until its answer is there.")
     )
-    tpm = models.PositiveIntegerField(
-        _("tokens a minute"),
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(1), MaxValueValidator(LARGEST_INTEGER)],
-        help_text=_("Prompt and answer; what a request may need is reserved until its answer is there."),
-    )
-    max_parallel = models.PositiveIntegerField(
-        _("parallel requests"),
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(1), MaxValueValidator(LARGEST_INTEGER)],
-        help_text=_("Requests that may be under way at the same time."),
-    )
+    max_parallel = _limit_field(_("parallel requests"), _("Requests that may be under way at the same time."))
 
     class Meta:
         abstract = True
@@ -152,19 +152,10 @@ class Tenant(TrackedModel, RateFields):
         db_default=402,
         help_text=_("What a request is answered with that a budget does not allow."),
     )
-    end_user_rpm = models.PositiveIntegerField(
-        _("requests a minute of an end user"),
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(1), MaxValueValidator(LARGEST_INTEGER)],
-        help_text=_("For each value of the field “user” of requests."),
+    end_user_rpm = _limit_field(
+        _("requests a minute of an end user"), _("For each value of the field “user” of requests.")
     )
-    end_user_tpm = models.PositiveIntegerField(
-        _("tokens a minute of an end user"),
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(1), MaxValueValidator(LARGEST_INTEGER)],
-    )
+    end_user_tpm = _limit_field(_("tokens a minute of an end user"))
     created_at = models.DateTimeField(_("created"), default=now, editable=False)
 
     objects = TrackedQuerySet.as_manager()
