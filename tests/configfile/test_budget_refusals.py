@@ -4,9 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from smartrouter.configfile import ConfigError, apply_files
-from tests.configfile.applying import apply
-from tests.configfile.documents import everything_stored
+from tests.configfile.applying import apply, assert_refused, refusal_of
 
 pytestmark = pytest.mark.django_db
 
@@ -93,24 +91,9 @@ TABLE: list[tuple[str, list[str]]] = [
 ]  # fmt: skip
 
 
-def refusal_of(text: str, tmp_path: Path) -> list[str]:
-    """The messages without the folder; the database is as it was."""
-    path = tmp_path / "f.yml"
-    path.write_text(text)
-    before = everything_stored()
-    with pytest.raises(ConfigError) as caught:
-        apply_files([path])
-    assert everything_stored() == before
-    return [message.replace(f"{tmp_path}/", "") for message in caught.value.messages]
-
-
 @pytest.mark.parametrize(("text", "expected"), TABLE, ids=[str(number) for number in range(len(TABLE))])
 def test_each_problem_names_its_line_and_field(text: str, expected: list[str], tmp_path: Path) -> None:
-    found = refusal_of(text, tmp_path)
-
-    assert len(found) == len(expected), found
-    for message, beginning in zip(found, expected, strict=True):
-        assert message.startswith(f"f.yml:{beginning}"), message
+    assert_refused(text, expected, tmp_path)
 
 
 def test_no_key_can_take_what_another_one_was_until_lately(tmp_path: Path) -> None:

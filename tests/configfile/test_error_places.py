@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from providers.models import Provider
-from smartrouter.configfile import ConfigError, apply_files
 from smartrouter.configfile.checking import form_problems
 from smartrouter.configfile.parsing import written_out
 from smartrouter.configfile.places import Place
 from smartrouter.configfile.reading import read_text
 from smartrouter.configfile.schema import BLOCKS, decode
-from tests.configfile.documents import EVERYTHING, everything_stored
+from tests.configfile.applying import assert_refused, refusal_of, refusal_of_files
+from tests.configfile.documents import EVERYTHING
 
 pytestmark = pytest.mark.django_db
 
@@ -102,28 +102,13 @@ TABLE: list[tuple[str, list[str]]] = [
 ]  # fmt: skip
 
 
-def refusal_of(*files: tuple[Path, str]) -> list[str]:
-    """The messages without the folder; the database is as it was."""
-    for path, text in files:
-        path.write_text(text)
-    before = everything_stored()
-    with pytest.raises(ConfigError) as caught:
-        apply_files([path for path, _text in files])
-    assert everything_stored() == before
-    return [message.replace(f"{files[0][0].parent}/", "") for message in caught.value.messages]
-
-
 @pytest.mark.parametrize(("text", "expected"), TABLE, ids=[str(number) for number in range(len(TABLE))])
 def test_each_problem_names_its_line_and_field(text: str, expected: list[str], tmp_path: Path) -> None:
-    found = refusal_of((tmp_path / "f.yml", text))
-
-    assert len(found) == len(expected), found
-    for message, beginning in zip(found, expected, strict=True):
-        assert message.startswith(f"f.yml:{beginning}")
+    assert_refused(text, expected, tmp_path)
 
 
 def test_the_problems_of_several_files_come_file_by_file(tmp_path: Path) -> None:
-    found = refusal_of(
+    found = refusal_of_files(
         (tmp_path / "z.yml", "\n\ntenants: [{name: a, kind: x}]\nchannels: [{name: c, provider: p, weight: -1}]\n"),
         (tmp_path / "a.yml", P + "tenants: [{name: a}]\n"),
     )
@@ -136,7 +121,7 @@ def test_the_problems_of_several_files_come_file_by_file(tmp_path: Path) -> None
 
 
 def test_a_file_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> None:
-    found = refusal_of((tmp_path / "a.yml", "tenants: ["), (tmp_path / "b.yml", "tenants: [{nam: t}]\n"))
+    found = refusal_of_files((tmp_path / "a.yml", "tenants: ["), (tmp_path / "b.yml", "tenants: [{nam: t}]\n"))
 
     assert [message.split(":")[0] for message in found] == ["a.yml", "b.yml", "b.yml"]
 
@@ -151,10 +136,7 @@ def test_what_only_the_database_refuses_has_its_place(tmp_path: Path) -> None:
     pre_save.connect(take_the_name, sender=Provider)
     try:
         found = refusal_of(
-            (
-                tmp_path / "f.yml",
-                'providers:\n- {name: p, base_url: "http://x"}\n- {name: late, base_url: "http://y"}\n',
-            )
+            'providers:\n- {name: p, base_url: "http://x"}\n- {name: late, base_url: "http://y"}\n', tmp_path
         )
     finally:
         pre_save.disconnect(take_the_name, sender=Provider)

@@ -8,23 +8,13 @@ from routing.models import Change
 from smartrouter.accounts.keys import digest_of
 from smartrouter.configfile import ConfigError, apply_document, apply_files
 from smartrouter.configfile.later import LATER
+from tests.configfile.applying import refusal_of
 from tests.configfile.documents import EVERYTHING, EXAMPLE, WITH_LATER_FIELDS, everything_stored
 
 pytestmark = pytest.mark.django_db
 
 P = 'providers: [{name: p, base_url: "https://p.example/v1"}]\n'
 GOOD_KEY = "rk_0123456789012345678901234"
-
-
-def refusal_of(text: str, tmp_path: Path) -> list[str]:
-    """The messages without the folder; the database is as it was."""
-    path = tmp_path / "f.yml"
-    path.write_text(text)
-    before = everything_stored()
-    with pytest.raises(ConfigError) as caught:
-        apply_files([path])
-    assert everything_stored() == before
-    return [message.replace(f"{tmp_path}/", "") for message in caught.value.messages]
 
 
 FORM = [
