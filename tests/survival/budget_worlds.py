@@ -10,19 +10,18 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import aiohttp
 
 from tests.stack import Stack, free_port
 from tests.stores import IS_SERVER
-from tests.survival.traffic import Heard, assert_complete, chat
+from tests.survival.traffic import Heard, assert_complete, chat, listen
 
-T = TypeVar("T")
 KINDS = ("router_key", "user", "tenant", "parent", "group", "channel")
 WINDOWS = dict(zip(KINDS, ("total", "month", "total", "month", "month", "total"), strict=True))
 TABLES = {
@@ -131,18 +130,11 @@ class Answered:
 
 async def send(session: aiohttp.ClientSession, stack: Stack, key: str, body: dict[str, Any]) -> Answered:
     """One request and its whole answer."""
-    heard = Heard(body["model"])
-    try:
-        headers = {"Authorization": f"Bearer {key}"}
-        async with session.post(f"{stack.url}/v1/chat/completions", json=body, headers=headers) as response:
-            heard.status = response.status
-            heard.headers = {name.lower(): value for name, value in response.headers.items()}
-            async for data in response.content.iter_any():
-                heard.body += data
-        heard.end = "done" if heard.status != 200 or not body["stream"] or b"data: [DONE]" in heard.body else "ended"
-    except (aiohttp.ClientError, ConnectionError, TimeoutError):
-        heard.end = "broken"
+    heard = await listen(session, stack, body, Heard(body["model"]), {"Authorization": f"Bearer {key}"})
+    if heard.end == "broken":
         return Answered(heard, None)
+    if heard.status != 200:
+        heard.end = "done"  # an error is not streamed
     return Answered(heard, heard.error_code)
 
 
@@ -190,17 +182,6 @@ def error_of(answered: Answered) -> dict[str, Any]:
     """The error object of an answer that is one."""
     error: dict[str, Any] = json.loads(answered.heard.body)["error"]
     return error
-
-
-def run_patiently(act: Callable[[aiohttp.ClientSession], Awaitable[T]]) -> T:
-    """What `act` returns; it gets a session without limits and without a timeout that an answer could meet."""
-
-    async def run() -> T:
-        connector = aiohttp.TCPConnector(limit=0, force_close=True)
-        async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=180)) as session:
-            return await act(session)
-
-    return asyncio.run(run())
 
 
 @contextmanager

@@ -26,11 +26,10 @@ from tests.survival.budget_worlds import (
     ingesting,
     overload,
     rows_of,
-    run_patiently,
     single_process,
     worlds_document,
 )
-from tests.survival.traffic import chat, tag_of
+from tests.survival.traffic import PATIENT_S, chat, run_clients, tag_of
 
 IS_FULL = os.environ.get("CHAOS") == "full"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -73,7 +72,7 @@ def test_a_process_that_stands_still_in_mid_stream(stack: Stack) -> None:
         assert still.web is not None
         pid = still.web.pid
         with ingesting(stack):
-            answers = run_patiently(lambda session: stand_still(session, stacks, pid))
+            answers = run_clients(lambda session: stand_still(session, stacks, pid), total_s=PATIENT_S)
 
         rows = [row for row in rows_of(stack, still) if row["tenant"].startswith("still-")]
         spent = {world: check_world(stack, world, rows) for world in STOPPED}
@@ -118,7 +117,7 @@ def test_after_an_hour_of_errors_and_cancels_nothing_is_held(stack: Stack) -> No
         clients = [behave_badly(session, stack, HOURLY[n % 2], n, until) for n in range(CLIENTS)]
         return sum(await asyncio.gather(*clients), Counter[str]())
 
-    ends = run_patiently(act)
+    ends = run_clients(act, total_s=PATIENT_S)
 
     for world in HOURLY:
         settled_funds(stack, world)

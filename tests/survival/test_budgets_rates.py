@@ -16,8 +16,7 @@ import pytest
 
 from tests.stack import Stack, running_stack
 from tests.stores import IS_SERVER, Redis
-from tests.survival.budget_worlds import run_patiently
-from tests.survival.traffic import assert_complete, chat
+from tests.survival.traffic import PATIENT_S, assert_complete, chat, run_clients
 
 IS_FULL = os.environ.get("CHAOS") == "full"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -95,7 +94,7 @@ def test_no_key_passes_its_requests_a_minute(stack: Stack) -> None:
     async def act(session: aiohttp.ClientSession) -> list[Counter[int]]:
         return list(await asyncio.gather(*[demand(session, stack, name, n / KEYS) for n, name in enumerate(names)]))
 
-    statuses = sum(run_patiently(act), Counter[int]())
+    statuses = sum(run_clients(act, total_s=PATIENT_S), Counter[int]())
 
     rows = assert_complete(stack)
     times = times_by_key(rows)
@@ -121,7 +120,7 @@ def test_without_redis_each_process_allows_its_share(stack: Stack, redis: Redis)
         return list(await asyncio.gather(*asked))
 
     try:
-        statuses = Counter(run_patiently(act))
+        statuses = Counter(run_clients(act, total_s=PATIENT_S))
     finally:
         redis.start()
 

@@ -14,6 +14,8 @@ from tests.stack import KEY, Stack, two_channels
 
 T = TypeVar("T")
 HEADERS = {"Authorization": f"Bearer {KEY}"}
+# No answer takes so long.
+PATIENT_S = 180.0
 
 
 def offering_document(offers: dict[str, Sequence[str]]) -> dict[str, Any]:
@@ -79,12 +81,12 @@ async def listen(
     return heard
 
 
-def run_clients(act: Callable[[aiohttp.ClientSession], Awaitable[T]]) -> T:
-    """What `act` returns; it gets a session without limits."""
+def run_clients(act: Callable[[aiohttp.ClientSession], Awaitable[T]], *, total_s: float = 60) -> T:
+    """What `act` returns; it gets a session without limits. total_s: how long an answer may take."""
 
     async def run() -> T:
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
-        async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=60)) as session:
+        async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=total_s)) as session:
             return await act(session)
 
     return asyncio.run(run())
