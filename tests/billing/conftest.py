@@ -1,4 +1,4 @@
-"""A spool, an ingester, and a database for those that run as processes of their own."""
+"""A spool, an ingester, a database for those that run as processes of their own, and stores of claims."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from billing.ingest import Ingester
 from billing.spool import Spool
-from tests.stores import stores_of
+from tests.stores import Redis, stores_of
 
 
 @pytest.fixture
@@ -40,3 +40,15 @@ def data(tmp_path: Path) -> Path:
     """A data folder with an empty database of its own."""
     stores_of(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(params=["memory", "redis"])
+def url(request: pytest.FixtureRequest) -> str:
+    """The address of an empty store of the test's own: in this process, and in a Redis."""
+    return request.getfixturevalue("redis").fresh_url() if request.param == "redis" else ""
+
+
+@pytest.fixture
+def shared_url(redis: Redis) -> str:
+    """The address of an empty store of the test's own, in a Redis."""
+    return redis.fresh_url()

@@ -1,7 +1,6 @@
 """Holds and settlements of several processes on one store: nobody spends beyond, and what there is can be spent."""
 
 import asyncio
-import itertools
 import logging
 import random
 from dataclasses import dataclass
@@ -25,21 +24,8 @@ from tests.billing.ledgers import (
     until,
     usd,
 )
-from tests.stores import Redis
 
 pytestmark = pytest.mark.asyncio
-_numbers = itertools.count()
-
-
-@pytest.fixture(params=["memory", "redis"])
-def url(request: pytest.FixtureRequest) -> str:
-    """An empty store of the test's own."""
-    return request.getfixturevalue("redis").url(next(_numbers)) if request.param == "redis" else ""
-
-
-@pytest.fixture
-def shared_url(redis: Redis) -> str:
-    return redis.url(next(_numbers))
 
 
 async def test_what_is_held_and_spent_never_passes_the_limit_and_is_free_again_when_it_is_settled(url: str) -> None:

@@ -1,7 +1,6 @@
 """Stores and processes that are lost: everything is told again, and until then money is not known and quotas are shared."""
 
 import asyncio
-import itertools
 import random
 from dataclasses import replace
 
@@ -25,18 +24,6 @@ from tests.billing.ledgers import (
 from tests.stores import Redis
 
 pytestmark = pytest.mark.asyncio
-_numbers = itertools.count()
-
-
-@pytest.fixture(params=["memory", "redis"])
-def url(request: pytest.FixtureRequest) -> str:
-    """An empty store of the test's own."""
-    return request.getfixturevalue("redis").url(next(_numbers)) if request.param == "redis" else ""
-
-
-@pytest.fixture
-def shared_url(redis: Redis) -> str:
-    return redis.url(next(_numbers))
 
 
 async def test_after_a_flushall_everything_is_told_again(shared_url: str) -> None:

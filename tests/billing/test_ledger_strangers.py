@@ -1,6 +1,5 @@
 """End users who have used nothing here, and processes that have ended: nobody's funds are made for them, all is told."""
 
-import itertools
 from dataclasses import replace
 
 import pytest
@@ -14,13 +13,6 @@ from tests.billing.ledgers import PATIENT_S, UTC, HandWritten, budget, is_told, 
 from tests.billing.test_ledger import Configured
 
 pytestmark = pytest.mark.asyncio
-_numbers = itertools.count(500)
-
-
-@pytest.fixture(params=["memory", "redis"])
-def url(request: pytest.FixtureRequest) -> str:
-    """An empty store of the test's own."""
-    return request.getfixturevalue("redis").url(next(_numbers)) if request.param == "redis" else ""
 
 
 async def test_a_stranger_leaves_nothing_behind_and_is_told_how_he_stands(url: str) -> None:

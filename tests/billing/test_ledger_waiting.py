@@ -1,7 +1,6 @@
 """Requests that wait for one budget of several: what they do not get there is missing nowhere else."""
 
 import asyncio
-import itertools
 import random
 from collections.abc import Sequence
 
@@ -12,15 +11,8 @@ from billing.ledger_process import BudgetLedger
 from billing.scopes import Scope
 from smartrouter.lib.clock import now_ms
 from tests.billing.ledgers import as_the_store_has_it, budget, opened, refusal_of, scope, usd
-from tests.stores import Redis
 
 pytestmark = pytest.mark.asyncio
-_numbers = itertools.count(100)
-
-
-@pytest.fixture
-def shared_url(redis: Redis) -> str:
-    return redis.url(next(_numbers))
 
 
 async def _insist(ledger: BudgetLedger, scopes: Sequence[Scope], worst: int, refused: list[Refusal]) -> None:

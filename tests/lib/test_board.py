@@ -1,14 +1,11 @@
 """What a board promises: in this process and in a Redis, the same; and what happens when Redis is away."""
 
 import asyncio
-import itertools
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 import redis as redis_client
 
 from smartrouter.lib.counters import CounterStore, StoreUnavailable, open_store
@@ -18,15 +15,6 @@ from tests.stores import Redis
 pytestmark = pytest.mark.asyncio
 LONG_S = 600.0
 PATIENT_S = 20.0
-_numbers = itertools.count()
-
-
-@pytest_asyncio.fixture(params=["memory", "redis"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[CounterStore]:
-    is_redis = request.param == "redis"
-    made = open_store(request.getfixturevalue("redis").url(next(_numbers)) if is_redis else "")
-    yield made
-    await made.close()
 
 
 async def publish(store: CounterStore, board: str, member: str, payload: bytes, ttl_s: float = LONG_S) -> None:
@@ -79,7 +67,7 @@ async def test_a_notice_that_is_told_again_lives_on() -> None:
 
 
 async def test_redis_keeps_no_board_of_which_every_notice_is_over(redis: Redis) -> None:
-    url = redis.url(next(_numbers))
+    url = redis.fresh_url()
     store = open_store(url)
     await publish(store, "b", "one", b"1", 0.05)
     await publish(store, "b", "two", b"2", 0.1)
@@ -91,7 +79,7 @@ async def test_redis_keeps_no_board_of_which_every_notice_is_over(redis: Redis) 
 
 
 async def test_without_redis_nobody_waits_and_the_board_works_again_when_it_is_back(redis: Redis) -> None:
-    store = open_store(redis.url(next(_numbers)))
+    store = open_store(redis.fresh_url())
     await publish(store, "b", "one", b"1")
     pid = redis.pid()
     os.kill(pid, signal.SIGSTOP)

@@ -1,9 +1,7 @@
 """What a store of claims promises of funds: in this process and in a Redis, the same."""
 
 import asyncio
-import itertools
 import time
-from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
@@ -18,16 +16,6 @@ from tests.lib.claim_calls import PATIENT_S, P, Q, R, claim, fund, open_epoch, s
 from tests.stores import Redis
 
 pytestmark = pytest.mark.asyncio
-_numbers = itertools.count()
-
-
-@pytest_asyncio.fixture(params=["memory", "redis"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[CounterStore]:
-    """A store without an epoch."""
-    is_redis = request.param == "redis"
-    store = open_store(request.getfixturevalue("redis").url(next(_numbers)) if is_redis else "")
-    yield store
-    await store.close()
 
 
 @pytest_asyncio.fixture
@@ -246,8 +234,8 @@ async def test_a_fund_of_which_nothing_is_used_is_not_kept_for_long() -> None:
 
 
 async def test_a_redis_keeps_what_is_not_used_for_as_long_as_memory_does(redis: Redis) -> None:
-    database = next(_numbers)
-    store = open_store(redis.url(database))
+    url = redis.fresh_url()
+    store = open_store(url)
     await open_epoch(store.claims)
     kept_s = UNUSED_S * 10
     for name, spent, keeps in (("asked", 0, 0), ("spent", 1, 0), ("held", 0, 1)):
@@ -256,7 +244,7 @@ async def test_a_redis_keeps_what_is_not_used_for_as_long_as_memory_does(redis: 
         await store.claims.seed(Fund(name, 100, 0, kept_s), {R: spent}, deadline_s=PATIENT_S)
     await store.close()
 
-    link = Client.from_url(redis.url(database))
+    link = Client.from_url(url)
     keys = [key for key in await link.keys("*fund:*") if isinstance(key, bytes)]
     left = {key.decode().rpartition(":")[2]: await link.pttl(key) for key in keys}
     await link.aclose()
@@ -287,7 +275,7 @@ async def test_names_of_any_text_keep_apart(claims: ClaimStore) -> None:
 
 
 async def test_a_call_that_arrives_after_a_later_one_changes_nothing(redis: Redis) -> None:
-    link, times = RedisLink(redis.url(next(_numbers)), "probe"), iter([5.0, 5.0, 7.0, 6.0, 7.0, 8.0])
+    link, times = RedisLink(redis.fresh_url(), "probe"), iter([5.0, 5.0, 7.0, 6.0, 7.0, 8.0])
     claims = RedisClaims(link, "{test}:", clock=lambda: next(times))
     await claims.begin("e", deadline_s=PATIENT_S)
     await claims.open("e", deadline_s=PATIENT_S)

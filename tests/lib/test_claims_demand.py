@@ -1,7 +1,6 @@
 """Several processes with more demand than a fund has: all of it is spent, and no more."""
 
 import asyncio
-import itertools
 import random
 from dataclasses import dataclass
 
@@ -14,7 +13,6 @@ from tests.stores import Redis
 
 pytestmark = pytest.mark.asyncio
 LARGEST_NEED = 7
-_numbers = itertools.count(2_000)
 
 
 @dataclass
@@ -51,7 +49,8 @@ class Process:
 @pytest.mark.parametrize("kind", ["memory", "redis"])
 async def test_all_of_a_fund_is_spent_and_no_more(request: pytest.FixtureRequest, kind: str) -> None:
     redis: Redis | None = request.getfixturevalue("redis") if kind == "redis" else None
-    stores: list[CounterStore] = [open_store(redis.url(5) if redis else "") for _ in range(4 if redis else 1)]
+    url = redis.fresh_url() if redis else ""
+    stores: list[CounterStore] = [open_store(url) for _ in range(4 if redis else 1)]
     await open_epoch(stores[0].claims)
     limit = 4_000
     processes = [

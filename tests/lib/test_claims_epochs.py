@@ -1,8 +1,6 @@
 """What a store of claims promises of epochs and seeds: in this process and in a Redis, the same."""
 
-import itertools
 import time
-from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
@@ -13,16 +11,6 @@ from tests.lib.claim_calls import PATIENT_S, P, Q, R, claim, fund, sums
 from tests.stores import Redis
 
 pytestmark = pytest.mark.asyncio
-_numbers = itertools.count(1_000)
-
-
-@pytest_asyncio.fixture(params=["memory", "redis"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[CounterStore]:
-    """A store without an epoch."""
-    is_redis = request.param == "redis"
-    store = open_store(request.getfixturevalue("redis").url(next(_numbers)) if is_redis else "")
-    yield store
-    await store.close()
 
 
 @pytest_asyncio.fixture
@@ -117,7 +105,7 @@ async def test_a_fund_younger_than_the_epoch_needs_no_seed(claims: ClaimStore) -
 async def test_a_redis_that_was_emptied_has_no_epoch_and_old_funds_do_not_come_back(redis: Redis) -> None:
     import redis as client
 
-    url = redis.url(next(_numbers))
+    url = redis.fresh_url()
     store = open_store(url)
     await store.claims.begin("e", deadline_s=PATIENT_S)
     await store.claims.open("e", deadline_s=PATIENT_S)

@@ -16,7 +16,6 @@ PATIENT_S = 20.0
 PROCESSES = ["a" * 32, "b" * 32, "c" * 32]
 NAMES = ["tenant:1|day", "tenant:1|day|usd", "channel:1|month"]
 LIMIT = 100
-_databases = itertools.count(3_000)
 
 PROCESS, NAME, SMALL = st.sampled_from(PROCESSES), st.sampled_from(NAMES), st.integers(0, 60)
 ASK = st.tuples(NAME, st.sampled_from([LIMIT, LIMIT, LIMIT, 0, None]), SMALL, SMALL, SMALL, SMALL, SMALL, st.booleans())
@@ -144,7 +143,7 @@ async def run(url: str, calls: list[tuple[Any, ...]]) -> None:
 def test_both_stores_do_what_the_model_does(redis: Redis, calls: list[tuple[Any, ...]], is_open: bool) -> None:
     opening = [("begin", "e"), ("open", "e")] if is_open else []
 
-    for url in ("", redis.url(next(_databases))):
+    for url in ("", redis.fresh_url()):
         asyncio.run(run(url, opening + calls))
 
 
@@ -217,5 +216,5 @@ async def behave(url: str, moves: list[tuple[str, int, int, int]], limit: int) -
 def test_who_spends_from_its_claims_only_never_passes_the_limit(
     redis: Redis, moves: list[tuple[str, int, int, int]], limit: int
 ) -> None:
-    for url in ("", redis.url(next(_databases))):
+    for url in ("", redis.fresh_url()):
         asyncio.run(behave(url, moves, limit))

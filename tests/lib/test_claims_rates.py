@@ -1,16 +1,13 @@
 """What a store of claims promises of rates: in this process and in a Redis, the same."""
 
 import asyncio
-import itertools
 import random
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
-import pytest_asyncio
 
-from smartrouter.lib.counters import LARGEST, TotalTooLarge, open_store
+from smartrouter.lib.counters import LARGEST, CounterStore, TotalTooLarge, open_store
 from smartrouter.lib.counters.claims import RATE_PERIOD_S, RATE_SLOT_S, RECALL_S, TAKEN_S, ClaimStore, Rate, Take, Taken
 from smartrouter.lib.counters.claims_memory import MemoryClaims
 from tests.stores import Redis
@@ -20,16 +17,12 @@ pytestmark = pytest.mark.asyncio
 PATIENT_S = 20.0
 P, Q, R = "a" * 32, "b" * 32, "c" * 32
 RATE = Rate("router_key:1|requests", 100)
-_numbers = itertools.count(5_000)
 
 
-@pytest_asyncio.fixture(params=["memory", "redis"])
-async def claims(request: pytest.FixtureRequest) -> AsyncIterator[ClaimStore]:
+@pytest.fixture
+def claims(store: CounterStore) -> ClaimStore:
     """Claims without an epoch: rates need none."""
-    is_redis = request.param == "redis"
-    store = open_store(request.getfixturevalue("redis").url(next(_numbers)) if is_redis else "")
-    yield store.claims
-    await store.close()
+    return store.claims
 
 
 async def take(
@@ -258,7 +251,7 @@ async def test_there_are_never_more_in_any_minute_and_with_demand_as_many(seed: 
 async def test_a_clock_that_was_set_does_not_stop_a_rate(redis: Redis) -> None:
     import redis as client
 
-    url = redis.url(next(_numbers))
+    url = redis.fresh_url()
     store = open_store(url)
     key = f"{{smartrouter}}:rate:{RATE.name}"
     for moved in (-100_000, 100_000):

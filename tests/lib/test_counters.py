@@ -1,28 +1,16 @@
 """What a store of counters promises: in this process and in a Redis, the same."""
 
 import asyncio
-import itertools
-from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
-from smartrouter.lib.counters import LARGEST, CounterStore, Entry, SeedCounter, TotalTooLarge, open_store
+from smartrouter.lib.counters import LARGEST, CounterStore, Entry, SeedCounter, TotalTooLarge
 
 pytestmark = pytest.mark.asyncio
 DAY = 24 * 3600.0
 # A machine that is busy takes its time; nothing here is about how fast it is.
 PATIENT_S = 20.0
-_numbers = itertools.count()
-
-
-@pytest_asyncio.fixture(params=["memory", "redis"])
-async def fresh(request: pytest.FixtureRequest) -> AsyncIterator[CounterStore]:
-    """A store that nobody has seeded."""
-    is_redis = request.param == "redis"
-    store = open_store(request.getfixturevalue("redis").url(next(_numbers)) if is_redis else "")
-    yield store
-    await store.close()
 
 
 @pytest_asyncio.fixture
