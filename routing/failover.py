@@ -23,6 +23,7 @@ from routing.holding import OUTPUT_TOKENS, Sending, Unaffordable, finish, prepar
 from routing.plan import ATTEMPTS_AT_MOST, Plan
 from routing.refusal import failure_for_caller
 from routing.trace import trace_of
+from smartrouter.lib.deadlines import Deadline
 from smartrouter.lib.errors import ErrorClass, RouterError, UpstreamError
 
 logger = logging.getLogger(__name__)
@@ -174,7 +175,7 @@ async def _attempt(call: Call, account: AttemptAccount, key: KeyRecord | None, p
     call.attempt_began = _now()
     response = None
     try:
-        async with asyncio.timeout_at(limit):
+        with Deadline(limit):
             response = await send_request(
                 call.plane.session, candidate, payload, headers_of(candidate.channel, key, account.tag)
             )

@@ -21,6 +21,7 @@ from providers.usage import Usage
 from routing.call import Answer, Call
 from routing.failover import upstream_error_of
 from routing.refusal import failure_for_caller
+from smartrouter.lib.deadlines import Deadline
 from smartrouter.lib.errors import ErrorClass, RouterError, UpstreamError
 from smartrouter.lib.money import usd_of
 
@@ -98,6 +99,8 @@ class StreamRelay:
         self.send = send
         self.scanner = StreamScanner(lambda usage: charge_usd(call, answer, usage))
         self.channel = answer.account.candidate.channel
+        self._deadline = Deadline(0.0)
+        self._is_sending = False
         self._checkpoint_at = 0.0
         self._bad: BadEvent | None = None
         self._is_settled = False
@@ -122,10 +125,28 @@ class StreamRelay:
 
     async def _pump(self) -> None:
         loop = asyncio.get_running_loop()
-        now, scanner = loop.time(), self.scanner
         call = self.call
+        self._checkpoint_at = loop.time() + CHECKPOINT_S
         total_at = min(call.attempt_began + self.channel.total_s, call.began + call.plane.request_timeout_s)
-        self._checkpoint_at = now + CHECKPOINT_S
+        self._deadline.at = loop.time() + self.channel.idle_s
+        try:
+            with self._deadline:
+                await self._relay(loop, total_at)
+        except TimeoutError as e:
+            if self._is_sending:
+                # A client that stopped reading: nothing can be told to it any more.
+                raise asyncio.CancelledError("client_gone") from e
+            is_idle = self._deadline.at < total_at
+            message = (
+                gettext_noop("no event came for too long") if is_idle else gettext_noop("the answer took too long")
+            )
+            kind = ErrorClass.TRANSIENT if is_idle else ErrorClass.GARBAGE
+            raise UpstreamError(kind, message, 200, timed_out=True) from e
+        await self._drop_tail()
+
+    async def _relay(self, loop: asyncio.AbstractEventLoop, total_at: float) -> None:
+        """Relay all events. Bytes that complete no event do not count as a sign of life."""
+        scanner, flight, idle_s = self.scanner, self.call.flight, self.channel.idle_s
         first, events = self.answer.first, self.answer.events
         scanner.begin(events[first])
         held = self._scan(events[:first])
@@ -134,19 +155,22 @@ class StreamRelay:
         while following is not None:
             out = held + self._scan(following)
             held = b""
+            now = loop.time()
             if out:
-                before = loop.time()
-                await self._send(out)
-                if call.flight is not None:
-                    call.flight.held_up_s += loop.time() - before
+                await self._send(out, now)
+                before, now = now, loop.time()
+                if flight is not None:
+                    flight.held_up_s += now - before
             if self._bad is not None:
                 raise UpstreamError(ErrorClass.GARBAGE, str(self._bad), 200) from self._bad
             if scanner.is_done or scanner.error is not None:
                 break
-            now = loop.time()
             if now >= self._checkpoint_at:
                 self._write_checkpoint(now)
-            following = await self._read(now, total_at)
+            self._deadline.move(min(now + idle_s, total_at))
+            following = await self.stream.read()
+            while following is not None and not following:
+                following = await self.stream.read()
         if scanner.error is not None:
             error = error_in(self.channel, scanner.error)
             raise error or UpstreamError(ErrorClass.TRANSIENT, gettext_noop("the upstream reported an error"), 200)
@@ -155,8 +179,7 @@ class StreamRelay:
                 ErrorClass.TRANSIENT, gettext_noop("the stream ended before its end was announced"), 200
             )
         usage = self._settle("ok")
-        await self._send(scanner.last_events(usage, wants_usage=self.call.wants_usage), more=False)
-        await self._drop_tail()
+        await self._send(scanner.last_events(usage, wants_usage=self.call.wants_usage), loop.time(), more=False)
 
     def _scan(self, events: list[bytes]) -> bytes:
         scanner, parts = self.scanner, []
@@ -171,30 +194,11 @@ class StreamRelay:
             self._bad = e  # raised when what came before it was sent
         return b"".join(parts)
 
-    async def _read(self, now: float, total_at: float) -> list[bytes] | None:
-        """The next events. Bytes that complete no event do not count as a sign of life."""
-        idle_at = now + self.channel.idle_s
-        try:
-            async with asyncio.timeout_at(min(idle_at, total_at)):
-                while (events := await self.stream.read()) is not None:
-                    if events:
-                        return events
-                return None
-        except TimeoutError as e:
-            is_idle = idle_at < total_at
-            message = (
-                gettext_noop("no event came for too long") if is_idle else gettext_noop("the answer took too long")
-            )
-            kind = ErrorClass.TRANSIENT if is_idle else ErrorClass.GARBAGE
-            raise UpstreamError(kind, message, 200, timed_out=True) from e
-
-    async def _send(self, data: bytes, *, more: bool = True) -> None:
-        try:
-            async with asyncio.timeout(CLIENT_WRITE_S):
-                await self.send({"type": "http.response.body", "body": data, "more_body": more})
-        except TimeoutError as e:
-            # A client that stopped reading: nothing can be told to it any more.
-            raise asyncio.CancelledError("client_gone") from e
+    async def _send(self, data: bytes, now: float, *, more: bool = True) -> None:
+        self._deadline.move(now + CLIENT_WRITE_S)
+        self._is_sending = True
+        await self.send({"type": "http.response.body", "body": data, "more_body": more})
+        self._is_sending = False
 
     def _write_checkpoint(self, now: float) -> None:
         self._checkpoint_at = now + CHECKPOINT_S
@@ -214,12 +218,19 @@ class StreamRelay:
         return usage
 
     async def _end_with_error(self, error: RouterError) -> None:
-        await self._send(openai_chat.error_event(error.body()), more=False)
+        now = asyncio.get_running_loop().time()
+        try:
+            with Deadline(now + CLIENT_WRITE_S):
+                await self.send(
+                    {"type": "http.response.body", "body": openai_chat.error_event(error.body()), "more_body": False}
+                )
+        except TimeoutError as e:
+            raise asyncio.CancelledError("client_gone") from e
 
     async def _drop_tail(self) -> None:
         """Read what follows [DONE], so that the connection is whole again; a long tail costs it."""
         try:
-            async with asyncio.timeout(TAIL_S):
+            with Deadline(asyncio.get_running_loop().time() + TAIL_S):
                 while await self.stream.read() is not None:
                     pass
             self.stream.release()

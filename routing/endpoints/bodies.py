@@ -8,6 +8,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from routing.endpoints.base import has_known_key
+from smartrouter.lib.deadlines import Deadline
 from smartrouter.lib.errors import RouterError
 
 Scope = MutableMapping[str, Any]
@@ -47,7 +48,7 @@ async def read_body(scope: Scope, receive: Receive) -> bytes:
     size = kept = 0
     is_known = False
     try:
-        async with asyncio.timeout(settings.BODY_RECEIVE_SECONDS):
+        with Deadline(asyncio.get_running_loop().time() + settings.BODY_RECEIVE_SECONDS):
             while True:
                 event = await receive()
                 if event["type"] == "http.disconnect":
