@@ -1,8 +1,7 @@
 """Hot path. The ASGI entry of /v1 and /health: bodies capped, the client's disconnect watched, no middleware, no threads.
 
-Each request runs in a task of its own, which answers and settles whatever happens to the server's task. The server's task
-reads the body and then waits for the client to leave: ASGI gives it http.disconnect then, and also when the response is
-complete.
+Each request is served by the server's own task for it. That the client has left is heard from our server directly
+(smartrouter.supervisor.protocol); under any other a second task waits for ASGI's http.disconnect.
 """
 
 import asyncio
@@ -11,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import nullcontext
 from io import BytesIO
-from typing import Any
+from typing import Any, Protocol
 
 from django.core.handlers.asgi import ASGIRequest
 from django.http.response import HttpResponseBase
@@ -36,46 +35,34 @@ logger = logging.getLogger(__name__)
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
 
+# The name in a scope's extensions under which our own server has a Line.
+LINE = "smartrouter.line"
+_NONE: dict[str, Any] = {}
 PATH_SHOWN_AT_MOST = 200
 URLCONF = "routing.urls"
 _views: dict[str, Callable[..., Awaitable[HttpResponseBase]]] = {}
 _DEFAULT_LANGUAGE = nullcontext()
 
 
+class Line(Protocol):
+    """What our own server offers beyond ASGI, in the scope's extensions under LINE: the client's side of one request."""
+
+    def on_leave(self, call: Callable[[], None]) -> None:
+        """Call this when the client leaves before its answer is complete."""
+        ...
+
+    def answer(self, status: int, headers: Headers, body: bytes) -> bool:
+        """Whether a whole answer was sent; else it has to be sent by ASGI's messages."""
+        ...
+
+
 async def handle(scope: Scope, receive: Receive, send: Send) -> None:
-    """Serve one request, in its own language: set in the context of this task, which the request's task gets a copy of."""
+    """Serve one request, in its own language."""
     language = language_of(scope["headers"])
     with override(language) if language else _DEFAULT_LANGUAGE:
-        await _handle(scope, receive, send)
-
-
-async def _handle(scope: Scope, receive: Receive, send: Send) -> None:
-    exchange = Exchange(scope, send)
-    body = b""
-    refusal: RouterError | None = None
-    plane = current_plane()
-    if plane is not None:
-        plane.exchanges.add(exchange)
-    try:
-        body = await read_body(scope, receive)
-    except ClientLeft:
-        if plane is not None:
-            plane.exchanges.discard(exchange)
-        return
-    except RouterError as e:
-        refusal = e
-    exchange.size = len(body)
-    try:
-        exchange.start(body, refusal, plane)
-        body = b""
-        # The rest of a body that was refused is read past.
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        # The response is complete, or the client has left before that.
-        exchange.client_left()
-    finally:
-        exchange.forget_body()
+        await Exchange(scope, receive, send).run()
 
 
 def abort_connection(send: Send) -> None:
@@ -90,50 +77,78 @@ def abort_connection(send: Send) -> None:
 
 
 class Exchange:
-    """One request and its answer; the task that serves it, and the ways to end it early."""
+    """One request and its answer, and the ways to end it early."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
         self.send = send
         self.admitted_ms = now_ms()
         self.request_id = mint_hex7(self.admitted_ms)
-        self.size = 0  # of its body, as counted by read_body
         self.has_wrong_key = False
         self.call: Call | None = None
         # What the view adds to the answer, ready to be sent: Django's header dict would convert each value twice.
-        self.headers: list[tuple[bytes, bytes]] = []
+        self.headers: Headers = []
         self.began_exactly = time.perf_counter()
+        self._receive = receive
+        self._line: Line | None = scope.get("extensions", _NONE).get(LINE)
+        self._body = b""
+        self._size = 0  # of the body, as counted by read_body
         self._has_begun = False
         self._is_answered = False
         self._is_complete = False
+        self._is_ended = False
+        self._is_gone = False
         self._start: dict[str, Any] | None = None
-        self._plane: Plane | None = None
+        self._plane: Plane | None = current_plane()
         self._task: asyncio.Task[None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
         self._leave_timer: asyncio.TimerHandle | None = None
 
-    def start(self, body: bytes, refusal: RouterError | None, plane: Plane | None) -> None:
-        """Serve the request in a task of its own."""
-        self._plane = plane
-        self._task = asyncio.get_running_loop().create_task(self._serve(body, refusal), name=self.request_id)
-        self._task.add_done_callback(self._finished)
-
-    def forget_body(self) -> None:
-        """Its body takes up no memory any more."""
-        release(self.size)
-        self.size = 0
+    async def run(self) -> None:
+        """Read the request and answer it."""
+        refusal: RouterError | None = None
+        if self._plane is not None:
+            self._plane.exchanges.add(self)
+        try:
+            try:
+                self._body = await read_body(self.scope, self._receive)
+            except RouterError as e:
+                refusal = e
+            self._size = len(self._body)
+            self._task = asyncio.current_task()
+            self._watch(refusal)
+            await self._serve(refusal)
+        except ClientLeft:
+            return
+        except asyncio.CancelledError:
+            task = self._task
+            if task is None or task.cancelling() > self._is_ended:
+                raise  # the server ends its tasks
+            if self._is_ended:
+                task.uncancel()
+        except Exception as e:
+            logger.exception("request_task_failed", exc_info=e)
+        finally:
+            self._finish()
+        if not self._is_complete:
+            abort_connection(self.send)
+            if not self._is_gone:
+                await self._wait_until_gone()  # an answer that ends unfinished is the server's to complain of till then
 
     def end(self, reason: str) -> None:
         """End the request now: `drained`, or `client_gone`."""
         if self._task is None:
             abort_connection(self.send)  # its body is still on its way
-        elif not self._task.done():
+        elif not self._is_ended:
+            self._is_ended = True
             if self.call is not None:
                 self.call.end_reason = reason
             self._task.cancel()
 
     def client_left(self) -> None:
         """The client is gone, or has all of its answer. A plain answer that is on its way is waited for, for its bill."""
-        if self._task is None or self._task.done() or self._plane is None or self._is_answered:
+        self._is_gone = True
+        if self._task is None or self._plane is None or self._is_answered:
             return
         if self.call is not None and not self.call.is_streamed and self._plane.left < LEFT_AT_MOST:
             self._plane.left += 1
@@ -142,27 +157,46 @@ class Exchange:
         else:
             self.end("client_gone")
 
-    def _finished(self, task: "asyncio.Task[None]") -> None:
+    def _watch(self, refusal: RouterError | None) -> None:
+        """From now on, notice that the client leaves. The rest of a body that was refused is read past."""
+        if self._line is not None and refusal is None:
+            self._line.on_leave(self.client_left)
+        else:
+            self._watcher = asyncio.get_running_loop().create_task(self._follow(), name=f"watch-{self.request_id}")
+
+    async def _follow(self) -> None:
+        await self._wait_until_gone()
+        self.client_left()
+
+    async def _wait_until_gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    def _finish(self) -> None:
+        self._forget_body()
+        if self._watcher is not None:
+            self._watcher.cancel()
         if self._plane is not None:
             self._plane.exchanges.discard(self)
             if self._leave_timer is not None:
                 self._leave_timer.cancel()
                 self._plane.left -= 1
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("request_task_failed", exc_info=error)
-        if not self._is_complete:
-            abort_connection(self.send)
         # The task, the request and this would hold one another, for the garbage collector to find.
         self._task = self.call = None
 
-    async def _serve(self, body: bytes, refusal: RouterError | None) -> None:
+    def _forget_body(self) -> None:
+        """Its body takes up no memory any more."""
+        release(self._size)
+        self._size = 0
+        self._body = b""
+
+    async def _serve(self, refusal: RouterError | None) -> None:
         request_id_var.set(dashed(self.request_id))
         status = 0
         try:
-            response = error_response(refusal) if refusal else await self._answer(body)
+            response = error_response(refusal) if refusal else await self._answer()
             if self.has_wrong_key:
-                body = b""
-                self.forget_body()
+                self._forget_body()
                 if not await WRONG_KEYS.slow((self.scope.get("client") or ("",))[0]):
                     response = error_response(too_many_wrong_keys())
             status = response.status_code
@@ -178,7 +212,7 @@ class Exchange:
                 close_leftover(self.call)
             self._log(status)
 
-    async def _answer(self, body: bytes) -> HttpResponseBase:
+    async def _answer(self) -> HttpResponseBase:
         path = self.scope["path"]
         view, arguments = _views.get(path), {}
         if view is None:
@@ -193,9 +227,9 @@ class Exchange:
             view, arguments = match.func, match.kwargs
             if not arguments:
                 _views[path] = view
-        request = ASGIRequest(self.scope, BytesIO(body))
+        request = ASGIRequest(self.scope, BytesIO(self._body))
         # A chunked body comes without one, and DRF takes that for an empty body.
-        request.META["CONTENT_LENGTH"] = str(len(body))
+        request.META["CONTENT_LENGTH"] = str(self._size)
         request.exchange = self  # type: ignore[attr-defined]
         return await view(request, **arguments)
 
@@ -214,10 +248,11 @@ class Exchange:
         else:
             content: bytes = response.content  # type: ignore[attr-defined]
             headers.append((b"content-length", str(len(content)).encode()))
-            await self.send(start)
-            self._is_answered = True
-            await self.send({"type": "http.response.body", "body": content})
-            self._is_complete = True
+            if self._line is None or not self._line.answer(response.status_code, headers, content):
+                await self.send(start)
+                self._is_answered = True
+                await self.send({"type": "http.response.body", "body": content})
+            self._is_answered = self._is_complete = True
 
     async def _send_stream(self, message: MutableMapping[str, Any]) -> None:
         if self._start is not None:
