@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from django.conf import settings
@@ -20,6 +22,7 @@ CHAT_BODY_MB = 32
 BODY_MB = 1
 # So much of a body is taken in before the key is looked at.
 ANONYMOUS_AT_MOST = 64 * 1024
+_CHAT_PATHS = frozenset(("/v1/chat/completions", "/v1/route"))
 _buffered = 0
 
 
@@ -27,17 +30,32 @@ class ClientLeft(Exception):
     """The client closed the connection before its body was complete."""
 
 
-def body_cap(path: str) -> int:
-    """The most bytes that a body to this path may have."""
-    if path in ("/v1/chat/completions", "/v1/route"):
-        return int((settings.MAX_BODY_MB or CHAT_BODY_MB) * MIB)
-    return int(min(settings.MAX_BODY_MB or BODY_MB, BODY_MB) * MIB)
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """What the settings allow: bytes of a chat body, of another one and of all together; seconds for receiving one."""
+
+    chat: int
+    other: int
+    together: int
+    within_s: float
+
+
+@cache
+def _caps() -> Caps:
+    """Read once: a look into Django's settings takes longer than all that is done with them here."""
+    return Caps(
+        chat=int((settings.MAX_BODY_MB or CHAT_BODY_MB) * MIB),
+        other=int(min(settings.MAX_BODY_MB or BODY_MB, BODY_MB) * MIB),
+        together=int(settings.MAX_BUFFERED_MB * MIB),
+        within_s=float(settings.BODY_RECEIVE_SECONDS),
+    )
 
 
 async def read_body(scope: Scope, receive: Receive) -> bytes:
     """The whole body, counted until release(). Raises RouterError 413, 415, 408 or 503, and ClientLeft: then it is not."""
     global _buffered
-    cap = body_cap(scope["path"])
+    caps = _caps()
+    cap = caps.chat if scope["path"] in _CHAT_PATHS else caps.other
     for name, value in scope["headers"]:
         if name == b"content-length" and int(value) > cap:
             raise _too_large(cap)
@@ -48,7 +66,7 @@ async def read_body(scope: Scope, receive: Receive) -> bytes:
     size = kept = 0
     is_known = False
     try:
-        with Deadline(asyncio.get_running_loop().time() + settings.BODY_RECEIVE_SECONDS):
+        with Deadline(asyncio.get_running_loop().time() + caps.within_s):
             while True:
                 event = await receive()
                 if event["type"] == "http.disconnect":
@@ -66,7 +84,7 @@ async def read_body(scope: Scope, receive: Receive) -> bytes:
                 parts.append(part)
                 kept += len(part)
                 _buffered += len(part)
-                if _buffered > settings.MAX_BUFFERED_MB * MIB:
+                if _buffered > caps.together:
                     text = _("The router is holding too many large requests.")
                     raise RouterError(503, "overloaded", text, kind="server_error", retry_after_s=5)
                 if not event.get("more_body"):

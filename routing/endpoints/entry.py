@@ -28,7 +28,7 @@ from routing.wrong_keys import WRONG_KEYS
 from smartrouter.lib.clock import dashed, mint_hex7, now_ms
 from smartrouter.lib.errors import RouterError
 from smartrouter.lib.language import language_of
-from smartrouter.lib.logs import request_id_var
+from smartrouter.lib.logs import log_line, request_id_var
 
 logger = logging.getLogger(__name__)
 
@@ -277,4 +277,4 @@ class Exchange:
         fields["duration_ms"] = round((time.perf_counter() - self.began_exactly) * 1000, 2)
         # Who asks for health asks every few seconds, and a good answer is no news.
         is_news = status >= 300 or not self.scope["path"].startswith("/health")
-        logger.log(logging.INFO if is_news else logging.DEBUG, "request_finished", extra=fields)
+        log_line(logger, logging.INFO if is_news else logging.DEBUG, "request_finished", fields)

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+import time
 import traceback
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -41,6 +42,31 @@ def _second(moment_s: int) -> str:
     return datetime.fromtimestamp(moment_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
+class LineRecord(logging.LogRecord):
+    """The record of a line that every request writes: it looks up nothing, and its fields need not be told from others."""
+
+    args = ()
+    exc_info = exc_text = stack_info = None
+    pathname = filename = module = funcName = threadName = processName = ""
+    lineno = thread = process = 0
+
+    def __init__(self, name: str, level: int, event: str, fields: dict[str, object]) -> None:
+        self.name = name
+        self.levelno = level
+        self.levelname = logging.getLevelName(level)
+        self.msg = event
+        self.created = now = time.time()
+        self.msecs = now % 1 * 1000
+        self.relativeCreated = 0.0
+        self.fields = fields
+
+
+def log_line(logger: logging.Logger, level: int, event: str, fields: dict[str, object]) -> None:
+    """Log as `logger.log(level, event, extra=fields)` does, for half of its cost."""
+    if logger.isEnabledFor(level):
+        logger.handle(LineRecord(logger.name, level, event, fields))
+
+
 class JsonFormatter(logging.Formatter):
     """One line of JSON: time, level, logger, event, request_id and the fields given in `extra`."""
 
@@ -54,10 +80,13 @@ class JsonFormatter(logging.Formatter):
         request_id = request_id_var.get()
         if request_id is not None:
             line["request_id"] = request_id
-        fields = record.__dict__
-        for name in fields.keys() - _STANDARD:
-            if name[0] != "_":
-                line[name] = fields[name]
+        if isinstance(record, LineRecord):
+            line |= record.fields
+        else:
+            fields = record.__dict__
+            for name in fields.keys() - _STANDARD:
+                if name[0] != "_":
+                    line[name] = fields[name]
         if record.exc_info:
             line["exception"] = "".join(traceback.format_exception(*record.exc_info))
         try:
