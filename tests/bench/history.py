@@ -14,7 +14,7 @@ from tests.bench.cpu import cpu_model
 
 FILE = Path(os.environ.get("BENCH_HISTORY") or ROOT / ".bench" / "history.jsonl")
 # Only what was measured alike is compared.
-ALIKE = ("machine", "cpu", "cores", "stores", "mode", "proxies")
+ALIKE = ("machine", "cpu", "cores", "python", "stores", "mode", "proxies")
 
 
 def conditions(stores: str, mode: str, proxies: list[str]) -> dict[str, Any]:
@@ -27,7 +27,8 @@ def conditions(stores: str, mode: str, proxies: list[str]) -> dict[str, Any]:
         "machine": platform.node(),
         "cpu": cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
-        "python": platform.python_version(),
+        # One version built in two ways differs by a third: a distribution's is optimised by profile, a plain make is not.
+        "python": f"{platform.python_version()} (built {' '.join(platform.python_build()[1].split())})",
         "stores": stores,
         "mode": mode,
         "proxies": proxies,
