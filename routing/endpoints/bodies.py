@@ -81,6 +81,8 @@ async def read_body(scope: Scope, receive: Receive) -> bytes:
                         # Counted, for the right answer, and not kept: whoever has no key takes up no memory.
                         parts = [b""]
                         part = b""
+                        _buffered -= kept
+                        kept = 0
                 parts.append(part)
                 kept += len(part)
                 _buffered += len(part)

@@ -242,6 +242,21 @@ def test_an_answer_that_waits_holds_no_body(stack: Stack) -> None:
     assert set(found) <= {401, 429}
 
 
+def test_large_bodies_without_a_key_take_nothing_from_others(stack: Stack) -> None:
+    """More of them than would fit at once, one after the other; the room that each took is free again."""
+    for _turn in range(30):
+        with socket.create_connection(("127.0.0.1", stack.port)) as connection:
+            connection.sendall(
+                b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 90000\r\n\r\n" + b"x" * 60_000
+            )
+            time.sleep(0.05)  # so that it is taken in before the rest comes
+            connection.sendall(b"x" * 30_000)
+            assert connection.recv(100).startswith(b"HTTP/1.1 401")
+
+    ours = json.dumps({"model": "nothing", "messages": [{"role": "user", "content": "x" * 900_000}]}).encode()
+    assert get(stack, "/v1/chat/completions", KEY, source="127.0.0.15", body=ours)[0] == 404
+
+
 def test_an_answer_that_waits_ends_with_its_client(stack: Stack) -> None:
     source = "127.0.0.14"
     for _turn in range(16):  # the last of them wait for seconds
