@@ -23,8 +23,8 @@ class Call:
     """A request that was parsed, authenticated and resolved.
 
     began, attempt_began: seconds on the event loop's clock, for deadlines; coarse. began_exactly and upstream_s (of it spent
-    waiting for upstreams): seconds on the performance counter. end_reason is set
-    just before the request is cancelled: client_gone or drained.
+    waiting for upstreams): seconds on the performance counter. end_reason: what a cancellation means: drained, unless
+    client_gone was set just before it.
     """
 
     plane: Plane
@@ -37,7 +37,7 @@ class Call:
     wants_usage: bool = False
     attempts: int = 0
     upstream_s: float = 0.0
-    end_reason: str = "client_gone"
+    end_reason: str = "drained"
     has_left: bool = False
     attempt_began: float = 0.0
     account: AttemptAccount | None = None

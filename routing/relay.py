@@ -135,7 +135,7 @@ class StreamRelay:
         except TimeoutError as e:
             if self._is_sending:
                 # A client that stopped reading: nothing can be told to it any more.
-                raise asyncio.CancelledError("client_gone") from e
+                raise self._client_gone() from e
             is_idle = self._deadline.at < total_at
             message = (
                 gettext_noop("no event came for too long") if is_idle else gettext_noop("the answer took too long")
@@ -225,7 +225,11 @@ class StreamRelay:
                     {"type": "http.response.body", "body": openai_chat.error_event(error.body()), "more_body": False}
                 )
         except TimeoutError as e:
-            raise asyncio.CancelledError("client_gone") from e
+            raise self._client_gone() from e
+
+    def _client_gone(self) -> asyncio.CancelledError:
+        self.call.end_reason = "client_gone"
+        return asyncio.CancelledError(self.call.end_reason)
 
     async def _drop_tail(self) -> None:
         """Read what follows [DONE], so that the connection is whole again; a long tail costs it."""
@@ -235,5 +239,5 @@ class StreamRelay:
                     pass
             self.stream.release()
         except (UpstreamError, TimeoutError, asyncio.CancelledError):
-            # The client has its answer and the record is written: nothing is left to tell apart.
+            # The client has its answer, the record is written, and the task has nothing else to do.
             self.stream.close()

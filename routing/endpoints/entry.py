@@ -39,7 +39,6 @@ Headers = list[tuple[bytes, bytes]]
 
 # The name in a scope's extensions under which our own server has a Line.
 LINE = "smartrouter.line"
-_NONE: dict[str, Any] = {}
 PATH_SHOWN_AT_MOST = 200
 URLCONF = "routing.urls"
 _views: dict[str, Callable[..., Awaitable[HttpResponseBase]]] = {}
@@ -51,6 +50,10 @@ class Line(Protocol):
 
     def on_leave(self, call: Callable[[], None]) -> None:
         """Call this when the client leaves before its answer is complete."""
+        ...
+
+    def drop(self) -> None:
+        """Drop the connection, for an answer that will not be completed."""
         ...
 
     def answer(self, status: int, headers: Headers, body: bytes) -> bool:
@@ -90,7 +93,8 @@ class Exchange:
         self.headers: Headers = []
         self.began_exactly = time.perf_counter()
         self._receive = receive
-        self._line: Line | None = scope.get("extensions", _NONE).get(LINE)
+        # Taken out: the line, the scope and this would hold one another, for the garbage collector to find.
+        self._line: Line | None = (scope.get("extensions") or {}).pop(LINE, None)
         self._body = b""
         self._size = 0  # of the body, as counted by read_body
         self._has_begun = False
@@ -116,7 +120,7 @@ class Exchange:
                 refusal = e
             self._size = len(self._body)
             self._task = asyncio.current_task()
-            self._watch(refusal)
+            self._watch()
             await self._serve(refusal)
         except ClientLeft:
             return
@@ -129,16 +133,17 @@ class Exchange:
         except Exception as e:
             logger.exception("request_task_failed", exc_info=e)
         finally:
-            self._finish()
+            line = self._finish()
         if not self._is_complete:
-            abort_connection(self.send)
-            if not self._is_gone:
-                await self._wait_until_gone()  # an answer that ends unfinished is the server's to complain of till then
+            await self._drop_connection(line)
 
     def end(self, reason: str) -> None:
         """End the request now: `drained`, or `client_gone`."""
-        if self._task is None:
-            abort_connection(self.send)  # its body is still on its way
+        if self._task is None:  # its body is still on its way
+            if self._line is not None:
+                self._line.drop()
+            else:
+                abort_connection(self.send)
         elif not self._is_ended:
             self._is_ended = True
             if self.call is not None:
@@ -157,9 +162,9 @@ class Exchange:
         else:
             self.end("client_gone")
 
-    def _watch(self, refusal: RouterError | None) -> None:
-        """From now on, notice that the client leaves. The rest of a body that was refused is read past."""
-        if self._line is not None and refusal is None:
+    def _watch(self) -> None:
+        """From now on, notice that the client leaves."""
+        if self._line is not None:
             self._line.on_leave(self.client_left)
         else:
             self._watcher = asyncio.get_running_loop().create_task(self._follow(), name=f"watch-{self.request_id}")
@@ -172,7 +177,16 @@ class Exchange:
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
-    def _finish(self) -> None:
+    async def _drop_connection(self, line: Line | None) -> None:
+        if line is not None:
+            line.drop()
+            return
+        abort_connection(self.send)
+        if not self._is_gone:
+            await self._wait_until_gone()  # an answer that ends unfinished is the server's to complain of till then
+
+    def _finish(self) -> Line | None:
+        """Leave nothing behind; the line, which is still good for dropping the connection."""
         self._forget_body()
         if self._watcher is not None:
             self._watcher.cancel()
@@ -182,7 +196,9 @@ class Exchange:
                 self._leave_timer.cancel()
                 self._plane.left -= 1
         # The task, the request and this would hold one another, for the garbage collector to find.
+        line, self._line = self._line, None
         self._task = self.call = None
+        return line
 
     def _forget_body(self) -> None:
         """Its body takes up no memory any more."""
@@ -228,8 +244,6 @@ class Exchange:
             if not arguments:
                 _views[path] = view
         request = ASGIRequest(self.scope, BytesIO(self._body))
-        # A chunked body comes without one, and DRF takes that for an empty body.
-        request.META["CONTENT_LENGTH"] = str(self._size)
         request.exchange = self  # type: ignore[attr-defined]
         return await view(request, **arguments)
 
@@ -256,8 +270,8 @@ class Exchange:
 
     async def _send_stream(self, message: MutableMapping[str, Any]) -> None:
         if self._start is not None:
-            start, self._start = self._start, None
-            await self.send(start)
+            await self.send(self._start)
+            self._start = None
         is_last = not message.get("more_body")
         self._is_answered = self._is_answered or is_last
         await self.send(message)

@@ -9,6 +9,7 @@ from types import TracebackType
 
 # For the loop to read what has come, and for the task to go on with it.
 TURN_S = 0.05
+TURNS_AT_MOST = 10
 # A machine that slept for hours has lost its connections all the same.
 LATE_AT_MOST_S = 60.0
 
@@ -16,15 +17,16 @@ LATE_AT_MOST_S = 60.0
 class Deadline:
     """A context manager whose block ends with TimeoutError when `at`, on the loop's clock, has passed.
 
-    Moving it costs next to nothing: its timer looks, when it is due, whether it was moved.
+    Moving it costs next to nothing: its timer looks, when it is due, whether it was moved. To be entered once.
     """
 
-    __slots__ = ("_armed_at", "_before", "_excused_at", "_has_ended", "_loop", "_task", "_timer", "at")
+    __slots__ = ("_armed_at", "_before", "_excused_at", "_has_ended", "_loop", "_task", "_timer", "_turns", "at")
 
     def __init__(self, at: float) -> None:
         self.at = at
         self._excused_at: float | None = None
         self._has_ended = False
+        self._turns = 0
 
     def __enter__(self) -> "Deadline":
         self._loop = asyncio.get_running_loop()
@@ -57,7 +59,11 @@ class Deadline:
 
     def _look(self) -> None:
         now, at = self._loop.time(), self.at
-        if self._excused_at == at:
+        if self._excused_at == at and now - self._armed_at > TURN_S and self._turns < TURNS_AT_MOST:
+            # It stood still once more, and may still not have read.
+            self._turns += 1
+            self._arm(now + TURN_S)
+        elif self._excused_at == at:
             self._has_ended = True
             self._task.cancel()
         elif now < at:

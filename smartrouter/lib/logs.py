@@ -42,22 +42,25 @@ def _second(moment_s: int) -> str:
     return datetime.fromtimestamp(moment_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
+# What other formatters than ours may show of a record.
+_UNUSED: dict[str, object] = {
+    "args": (), "exc_info": None, "exc_text": None, "stack_info": None, "pathname": "", "filename": "", "module": "",
+    "funcName": "", "lineno": 0, "thread": 0, "threadName": "", "process": 0, "processName": "", "taskName": None,
+}  # fmt: skip
+
+
 class LineRecord(logging.LogRecord):
     """The record of a line that every request writes: it looks up nothing, and its fields need not be told from others."""
 
-    args = ()
-    exc_info = exc_text = stack_info = None
-    pathname = filename = module = funcName = threadName = processName = ""
-    lineno = thread = process = 0
-
     def __init__(self, name: str, level: int, event: str, fields: dict[str, object]) -> None:
+        self.__dict__.update(_UNUSED)
         self.name = name
         self.levelno = level
         self.levelname = logging.getLevelName(level)
         self.msg = event
         self.created = now = time.time()
         self.msecs = now % 1 * 1000
-        self.relativeCreated = 0.0
+        self.relativeCreated = 0
         self.fields = fields
 
 

@@ -9,6 +9,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from routing.endpoints.entry import LINE, Headers
 
 HEAD_AT_MOST = 64 * 1024
+# So many requests may wait on a connection behind the one that is answered before no more is read from it.
+WAITING_AT_MOST = 8
 
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -22,6 +24,7 @@ class Line:
     def __init__(self, protocol: "CappedProtocol", cycle: RequestResponseCycle) -> None:
         self._protocol = protocol
         self._cycle = cycle
+        self._call_on_leave: Callable[[], None] | None = None
 
     def on_leave(self, call: Callable[[], None]) -> None:
         """Call this when the client leaves before its answer is complete."""
@@ -33,12 +36,19 @@ class Line:
         # Nobody asks for more of a body any more, and a connection that is not read from is not seen to end.
         self._cycle.flow.resume_reading()
 
+    def drop(self) -> None:
+        """Drop the connection, for an answer that will not be completed; who waits for the client hears that it has left."""
+        self._cycle.transport.abort()
+        self.end()
+
     def end(self) -> None:
         """The client has left."""
         # uvicorn tells only the request that came last, and it may wait behind this one.
         self._cycle.disconnected = True
         self._cycle.message_event.set()
-        self._call_on_leave()
+        call, self._call_on_leave = self._call_on_leave, None
+        if call is not None:
+            call()
 
     def answer(self, status: int, headers: Headers, body: bytes) -> bool:
         """Whether a whole answer was sent; else it has to be sent by ASGI's messages.
@@ -60,6 +70,7 @@ class Line:
         if is_last:
             lines.append(b"connection: close\r\n")
         head = b"".join(lines)
+        # The lines' own ends are taken out, as many as there are; what is left then came in with a header.
         if _CONTROL.search(head.replace(b"\r\n", b"", len(lines))) is not None:
             return False  # uvicorn says what is wrong with it
         cycle.response_started = cycle.response_complete = True
@@ -112,6 +123,10 @@ class CappedProtocol(HttpToolsProtocol):
         self._is_in_head = False
         super().on_headers_complete()
         self.scope["extensions"] = cast(Any, {LINE: Line(self, self.cycle)})
+
+        if self.watched is not None and len(self.pipeline) < WAITING_AT_MOST:
+            # uvicorn stops reading for a request that has to wait, and would not see the client leave.
+            self.flow.resume_reading()
 
     def on_response_complete(self) -> None:
         self.watched = None

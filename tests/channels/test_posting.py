@@ -93,3 +93,24 @@ async def test_an_answer_that_comes_before_the_body_was_sent_costs_the_connectio
     server.close()
 
     assert connections == 2
+
+
+async def test_a_dropped_answer_leaves_nothing_to_be_sent() -> None:
+    """An upstream that does not read would else keep the connection, and the body in our memory, for as long as it likes."""
+    lost = asyncio.Event()
+
+    class Upstream(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
+            transport.pause_reading()
+            transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab")
+
+    server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", 0)
+    target = Target(URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"))
+    async with open_session(AddressPolicy.parse(["127.0.0.0/8"])) as session:
+        reply = await post(session, target, {}, b"x" * 30_000_000, timeout=CONNECTING)
+        protocol = reply.content._protocol
+        protocol.connection_lost = lambda _error: lost.set()  # type: ignore[method-assign]
+        reply.close()
+        await asyncio.wait_for(lost.wait(), 30)
+    server.close()

@@ -72,6 +72,20 @@ async def test_a_process_that_stood_still_reads_first_what_came_meanwhile() -> N
         assert await waiting == b"in time"
 
 
+async def test_one_that_stands_still_twice_reads_first_each_time() -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with ours, theirs, Deadline(in_s(0.1)):
+        waiting = asyncio.create_task(asyncio.get_running_loop().sock_recv(ours, 10))
+        await asyncio.sleep(0)
+        time.sleep(0.3)
+        await asyncio.sleep(0)
+        theirs.send(b"in time")
+        time.sleep(0.8)
+
+        assert await waiting == b"in time"
+
+
 async def test_time_that_was_lost_is_given_back() -> None:
     """What comes in several steps after the process went on is not cut off between them."""
     with Deadline(in_s(0.1)):

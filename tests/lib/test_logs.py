@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from smartrouter.lib.logs import JsonFormatter, redact, request_id_var
+from smartrouter.lib.logs import JsonFormatter, log_line, redact, request_id_var
 from smartrouter.lib.sealing import Secret
 
 KEYS = [
@@ -44,6 +44,21 @@ def test_a_line_has_its_event_level_logger_time_and_fields() -> None:
     assert found == {
         "level": "INFO", "logger": "routing.test", "event": "request_finished", "status": 200, "tenant": "acme",
         "nothing": None, "时间": "现在",
+    }  # fmt: skip
+
+
+def test_the_quick_record_of_a_request_is_a_record_for_every_handler(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("routing.quick")
+    with caplog.at_level(logging.INFO, "routing.quick"):
+        log_line(logger, logging.INFO, "request_finished", {"status": 200, "at": "rk_live_abcdefghijkl"})
+        log_line(logger, logging.DEBUG, "unheard", {})
+    [record] = caplog.records
+    found = json.loads(JsonFormatter().format(record))
+
+    assert logging.Formatter("%(module)s %(process)d %(message)s").format(record) == " 0 request_finished"
+    assert found.pop("time").endswith("Z")
+    assert found == {
+        "level": "INFO", "logger": "routing.quick", "event": "request_finished", "status": 200, "at": "***"
     }  # fmt: skip
 
 

@@ -91,12 +91,15 @@ async def test_a_header_that_would_break_the_answer_is_left_to_the_server() -> N
 
 
 @pytest.mark.parametrize("waiting", [0, 1])
-async def test_who_answers_hears_that_the_client_has_left(waiting: int) -> None:
-    """Also where a further request waits behind the one that is answered."""
+@pytest.mark.parametrize("later", [0, 1])
+async def test_who_answers_hears_that_the_client_has_left(waiting: int, later: int) -> None:
+    """Also where a further request waits behind the one that is answered, that came with it or after it."""
     begun, gone = asyncio.Event(), asyncio.Event()
     ended: list[str] = []
 
     async def slow(scope: Any, receive: Any, send: Any) -> None:
+        if begun.is_set():
+            return
         scope["extensions"][LINE].on_leave(gone.set)
         begun.set()
         await asyncio.wait_for(gone.wait(), 30)
@@ -106,9 +109,31 @@ async def test_who_answers_hears_that_the_client_has_left(waiting: int) -> None:
         _reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(GET % b"" * (1 + waiting))
         await begun.wait()
-        await asyncio.sleep(0.1)
+        if later:
+            writer.write(GET % b"")
+        await asyncio.sleep(0.2)
         writer.transport.abort()
         await asyncio.wait_for(gone.wait(), 30)
         await asyncio.sleep(0.1)
 
     assert ended[0] == "http.disconnect"
+
+
+async def test_a_dropped_connection_is_gone_for_who_answers_and_for_the_client() -> None:
+    heard: list[str] = []
+
+    async def dropping(scope: Any, receive: Any, send: Any) -> None:
+        line: Line = scope["extensions"][LINE]
+        line.on_leave(lambda: heard.append("left"))
+        await receive()
+        line.drop()
+        heard.append((await asyncio.wait_for(receive(), 30))["type"])
+
+    async with serving(dropping) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GET % b"")
+        with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+            await asyncio.wait_for(reader.readexactly(1), 30)
+        writer.close()
+
+    assert heard == ["left", "http.disconnect"]

@@ -51,8 +51,9 @@ class Target:
         return self._way
 
     def head(self, headers: Mapping[str, str], size: int) -> bytes:
-        """The request's head. headers: beside Host, Accept-Encoding and Content-*. Raises ValueError for a line break."""
+        """The request's head. headers: beside Host, Accept-Encoding and Content-*. ValueError for a control character."""
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        # Their own line ends are taken out, as many as there are headers; what is left then came in with a value.
         if _CONTROL.search(lines.replace("\r\n", "", len(headers))) is not None:
             raise ValueError("a header has a control character")
         given = {name.lower() for name in headers}
@@ -65,30 +66,32 @@ class Target:
 class Reply:
     """An answer whose headers are read, its body not. At the body's end the connection is given back by itself."""
 
-    __slots__ = ("_connection", "content", "headers", "status")
+    __slots__ = ("_connection", "_is_kept", "content", "headers", "status")
 
-    def __init__(self, connection: Connection, message: RawResponseMessage, content: aiohttp.StreamReader) -> None:
+    def __init__(
+        self, connection: Connection, message: RawResponseMessage, content: aiohttp.StreamReader, *, is_kept: bool
+    ) -> None:
         self._connection: Connection | None = connection
+        self._is_kept = is_kept
         self.status = message.code
         self.headers = message.headers
         self.content = content
         content.on_eof(self.release)
 
     def release(self) -> None:
-        """Give the connection back; where the answer has not ended, or came before all was sent, it is closed."""
+        """Give the connection back; one on which the answer has not ended, or that is not to be kept, is dropped."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            transport = connection.transport
-            if transport is not None and transport.get_write_buffer_size():
-                connection.close()
-            else:
+            if self._is_kept:
                 connection.release()
+            else:
+                _drop(connection)
 
     def close(self) -> None:
         """Drop the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.close()
+            _drop(connection)
 
 
 async def post(
@@ -131,9 +134,20 @@ async def post(
         while 100 <= message.code <= 199 and message.code != 101:
             message, content = await protocol.read()
     except HttpProcessingError as e:
-        connection.close()
+        _drop(connection)
         raise aiohttp.ClientResponseError(target.way.request_info, (), status=e.code, message=e.message) from e
     except BaseException:
-        connection.close()
+        _drop(connection)
         raise
-    return Reply(connection, message, content)
+    # A refusal may come before a large body was read. What was not sent of it would stand before the next request, and
+    # under TLS nobody can say whether all was.
+    is_kept = len(payload) <= JOINED_AT_MOST or message.code == 200
+    return Reply(connection, message, content, is_kept=is_kept)
+
+
+def _drop(connection: Connection) -> None:
+    """Close it now: closing alone would wait until an upstream that does not read has taken all that is still to be sent."""
+    transport = connection.transport
+    connection.close()
+    if transport is not None:
+        transport.abort()
