@@ -1,14 +1,17 @@
 """Worker side. Usage records and their sums, by hour and by scope: all in one transaction, each row counted once."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import DEFAULT_DB_ALIAS, connection, connections, models, transaction
+from django.db import connection, models, transaction
 
 from billing.budgets import NO_PROCESS
-from billing.ingest.rows import Row
+from billing.ingest.insert import add, insert_new, prepared
+from billing.ingest.rows import Row, fit
 from billing.models import ScopeUsage, UsageHour, UsageRecord
 
 HOUR_KEY = ("hour", "tenant", "router_key", "group", "offering", "provider", "channel")
@@ -25,24 +28,26 @@ HOUR_SUMS = (
 )
 SCOPE_KEY = ("scope", "day", "process")
 SCOPE_SUMS = ("money_nusd", "tokens", "requests")
-# SQLite takes 32,766 parameters.
-PARAMETERS_AT_MOST = 30_000
 _CHANNELS = "channel:"
-_READY_TYPES = frozenset((str, int, bool))
 _FAILURES = frozenset((UsageRecord.Status.FAILED, UsageRecord.Status.CUT, UsageRecord.Status.ABANDONED))
+_ALIKE = itemgetter(*HOUR_KEY[1:], "scopes", "process", "is_billable", "status")
 
 
 def store_rows(rows: Sequence[Row]) -> int:
     """How many of the rows were new; those that are already there change nothing, neither rows nor sums.
 
-    At most about 600 rows at once: SQLite takes 32,766 parameters. Raises django.db.Error, and then nothing was stored.
+    A row has a value for each column, in their order; one that its column cannot hold is cut, in place. At most 30,000
+    rows at once: SQLite takes 32,766 keys. Raises django.db.Error, and then nothing was stored.
     """
+    fit(rows)
     make_commits_durable()
+    columns = UsageRecord._meta.concrete_fields
+    values = prepared(columns, (row.values() for row in rows))
     with transaction.atomic():
-        stored = _insert(rows)
-        new = {row["attempt_id"]: row for row in rows if row["attempt_id"] in stored}
-        _add(UsageHour, HOUR_KEY, HOUR_SUMS, hour_sums(new.values()))
-        _add(ScopeUsage, SCOPE_KEY, SCOPE_SUMS, scope_sums(new.values()))
+        new = insert_new(columns, values)
+        alike = [*totals(rows[place] for place in new)]
+        _add(UsageHour, HOUR_KEY, HOUR_SUMS, hour_sums(alike))
+        _add(ScopeUsage, SCOPE_KEY, SCOPE_SUMS, scope_sums(alike))
     return len(new)
 
 
@@ -64,59 +69,87 @@ def known_attempts(attempt_ids: Sequence[UUID]) -> set[UUID]:
     return set(UsageRecord.objects.filter(pk__in=attempt_ids).values_list("pk", flat=True))
 
 
-def hour_sums(rows: Iterable[Row]) -> dict[tuple[Any, ...], list[int]]:
-    """What the rows add to each hour: HOUR_KEY -> HOUR_SUMS."""
-    sums: dict[tuple[Any, ...], list[int]] = {}
+class Total(NamedTuple):
+    """What rows that count for the same hour, names and scopes come to."""
+
+    hour_key: tuple[Any, ...]
+    scopes: tuple[tuple[str, int], ...]
+    process: UUID
+    is_billable: bool
+    is_failed: bool
+    attempts: int
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    cost_nusd: int
+    charge_nusd: int
+    unpriced: int
+
+
+def totals(rows: Iterable[Row]) -> Iterator[Total]:
+    """The rows, those alike in one: a batch has many requests of few keys, models and channels."""
+    groups: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in rows:
         hour = row["admitted_at"].replace(minute=0, second=0, microsecond=0)
-        total = sums.setdefault((hour, *(row[name] for name in HOUR_KEY[1:])), [0] * len(HOUR_SUMS))
-        cost, charge, is_billable = row["cost_nusd"], row["charge_nusd"], row["is_billable"]
-        added = (
-            int(is_billable),
-            1,
-            int(row["status"] in _FAILURES),
-            row["prompt_tokens"],
-            row["completion_tokens"],
-            row["cached_tokens"],
-            cost or 0,
-            (charge or 0) if is_billable else 0,
-            int(cost is None or (is_billable and charge is None)),
+        groups[hour, *_ALIKE(row)].append(row)
+    for (*hour_key, scopes, process, is_billable, status), members in groups.items():
+        yield Total(
+            tuple(hour_key),
+            scopes or (),
+            process or NO_PROCESS,
+            is_billable,
+            status in _FAILURES,
+            len(members),
+            sum(row["prompt_tokens"] for row in members),
+            sum(row["completion_tokens"] for row in members),
+            sum(row["cached_tokens"] for row in members),
+            sum(row["cost_nusd"] or 0 for row in members),
+            sum(row["charge_nusd"] or 0 for row in members),
+            sum(row["cost_nusd"] is None or (is_billable and row["charge_nusd"] is None) for row in members),
         )
-        for i, amount in enumerate(added):
-            total[i] += amount
+
+
+def hour_sums(found: Iterable[Total]) -> dict[tuple[Any, ...], list[int]]:
+    """What the rows add to each hour: HOUR_KEY -> HOUR_SUMS."""
+    sums: dict[tuple[Any, ...], list[int]] = {}
+    for each in found:
+        added = (
+            each.attempts if each.is_billable else 0,
+            each.attempts,
+            each.attempts if each.is_failed else 0,
+            each.prompt_tokens,
+            each.completion_tokens,
+            each.cached_tokens,
+            each.cost_nusd,
+            each.charge_nusd if each.is_billable else 0,
+            each.unpriced,
+        )
+        _sum_up(sums, each.hour_key, added)
     return sums
 
 
-def scope_sums(rows: Iterable[Row]) -> dict[tuple[Any, ...], list[int]]:
+def scope_sums(found: Iterable[Total]) -> dict[tuple[Any, ...], list[int]]:
     """What the rows add to each scope's day: SCOPE_KEY -> SCOPE_SUMS.
 
     A channel's money is the cost of all attempts; a caller's the charge of billable ones, and only those count for him.
     """
     sums: dict[tuple[Any, ...], list[int]] = {}
-    for row in rows:
-        tokens, is_billable = row["prompt_tokens"] + row["completion_tokens"], row["is_billable"]
-        for scope, day in row["scopes"] or ():
+    for each in found:
+        tokens = each.prompt_tokens + each.completion_tokens
+        for scope, day in each.scopes:
             if scope.startswith(_CHANNELS):
-                money = row["cost_nusd"]
-            elif is_billable:
-                money = row["charge_nusd"]
+                money = each.cost_nusd
+            elif each.is_billable:
+                money = each.charge_nusd
             else:
                 continue
-            key = (scope, date.fromordinal(day), row["process"] or NO_PROCESS)
-            total = sums.setdefault(key, [0] * len(SCOPE_SUMS))
-            for i, amount in enumerate((money or 0, tokens, 1)):
-                total[i] += amount
+            _sum_up(sums, (scope, date.fromordinal(day), each.process), (money, tokens, each.attempts))
     return sums
 
 
-def _insert(rows: Sequence[Row]) -> set[UUID]:
-    fields = UsageRecord._meta.concrete_fields
-    key = _quote(UsageRecord._meta.pk.column)
-    values = [value for row in rows for value in _prepared(fields, row.values())]
-    sql = f"{_insert_into(UsageRecord, fields, len(rows))} ON CONFLICT ({key}) DO NOTHING RETURNING {key}"
-    with connection.cursor() as cursor:
-        cursor.execute(sql, values)
-        return {UsageRecord._meta.pk.to_python(value) for (value,) in cursor.fetchall()}
+def _sum_up(sums: dict[tuple[Any, ...], list[int]], key: tuple[Any, ...], added: Sequence[int]) -> None:
+    before = sums.get(key)
+    sums[key] = [*added] if before is None else [*map(int.__add__, before, added)]
 
 
 def _add(
@@ -126,34 +159,6 @@ def _add(
     sums: Mapping[tuple[Any, ...], Sequence[int]],
 ) -> None:
     """Add to the sums in the order of their keys, so that the ingesters of several hosts never wait in a circle."""
-    columns = {field.name: field for field in model._meta.concrete_fields}
-    fields = [columns[name] for name in (*key_names, *sum_names)]
-    table = _quote(model._meta.db_table)
-    added = ", ".join(f"{_quote(name)} = {table}.{_quote(name)} + excluded.{_quote(name)}" for name in sum_names)
-    conflict = f"ON CONFLICT ({', '.join(map(_quote, key_names))}) DO UPDATE SET {added}"
-    keys, at_once = sorted(sums), PARAMETERS_AT_MOST // len(fields)
-    with connection.cursor() as cursor:
-        for start in range(0, len(keys), at_once):
-            piece = keys[start : start + at_once]
-            values = [value for key in piece for value in _prepared(fields, (*key, *sums[key]))]
-            cursor.execute(f"{_insert_into(model, fields, len(piece))} {conflict}", values)
-
-
-def _prepared(fields: Sequence[Any], values: Iterable[Any]) -> Iterable[Any]:
-    # Text, numbers and booleans of the right type go in as they are; asking each field costs twice the insert itself.
-    database = connections[DEFAULT_DB_ALIAS]
-    for field, value in zip(fields, values, strict=True):
-        is_ready = value is None or type(value) in _READY_TYPES
-        yield value if is_ready else field.get_db_prep_save(value, database)
-
-
-def _insert_into(model: type[models.Model], fields: Sequence[Any], count: int) -> str:
-    columns = ", ".join(_quote(field.column) for field in fields)
-    marks = f"({', '.join(['%s'] * len(fields))})"
-    rows = ", ".join([marks] * count)
-    # Only names from our own models stand in the text; every value is a parameter.
-    return f"INSERT INTO {_quote(model._meta.db_table)} ({columns}) VALUES {rows}"  # noqa: S608
-
-
-def _quote(name: str | None) -> str:
-    return connection.ops.quote_name(name or "")
+    fields = {field.name: field for field in model._meta.concrete_fields}
+    columns = [fields[name] for name in (*key_names, *sum_names)]
+    add(columns, prepared(columns, ((*key, *sums[key]) for key in sorted(sums))), key_names=key_names)

@@ -5,6 +5,7 @@ import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID
 
 from billing.ingest.rows import Row, abandoned_row, closed_row, process_of
@@ -33,8 +34,7 @@ class Opened:
     checkpoint: CheckpointLine | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """An attempt whose row is ready; file is where it was opened."""
 
     row: Row

@@ -1,7 +1,9 @@
 """Worker side. From the lines of one attempt to the values of its usage record."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Sequence
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -9,8 +11,10 @@ from django.db import models
 
 from billing.models import ScopeUsage, UsageRecord
 from billing.spool import CheckpointLine, CloseLine, OpenLine
+from billing.spool.lines import NULL, Json
 from smartrouter.lib.clock import at_ms
 
+# The values of all columns, in their order. Ids are hex digits, as in the lines; process is a UUID.
 Row = dict[str, Any]
 
 # An upstream can report any number. One that no column holds would stop every row behind it, so each is cut to its
@@ -20,9 +24,11 @@ _INT_RANGES = {
     "PositiveIntegerField": (0, 2**31 - 1),
     "BigIntegerField": (-(2**63), 2**63 - 1),
 }
-_MONEY_AT_MOST_NUSD = 10**15
+_MONEY_RANGE = (-(10**15), 10**15)
 _PROCESS = re.compile("[0-9a-f]{32}")
-_SHARED = (
+_OPENED = (
+    "attempt_id",
+    "request_id",
     "attempt",
     "endpoint",
     "is_streamed",
@@ -40,17 +46,18 @@ _SHARED = (
     "channel",
     "channel_key",
     "upstream_model",
-    "trace",
 )
 _CLOSED = tuple(name for name in CloseLine.__struct_fields__ if name not in ("attempt_id", "price"))
+_values_opened = attrgetter(*_OPENED)
+_values_closed = attrgetter(*_CLOSED)
 
 
 def closed_row(opened: OpenLine, close: CloseLine, *, process: UUID | None = None) -> Row:
     """The row of an attempt that was closed: what the close line says, nothing priced again."""
     row = _opened(opened, process)
-    row.update((name, getattr(close, name)) for name in _CLOSED)
-    row["price"] = close.price if close.price is not None else opened.price
-    return _fitted(row)
+    row.update(zip(_CLOSED, _values_closed(close), strict=True))
+    row["price"] = row["price"] if _is_null(close.price) else close.price
+    return row
 
 
 def abandoned_row(
@@ -68,9 +75,8 @@ def abandoned_row(
         completion_tokens=checkpoint.completion_tokens if checkpoint else 0,
         cost_nusd=last.cost_nusd,
         charge_nusd=last.charge_nusd,
-        price=opened.price,
     )
-    return _fitted(row)
+    return row
 
 
 def process_of(spool_uid: str) -> UUID | None:
@@ -79,35 +85,47 @@ def process_of(spool_uid: str) -> UUID | None:
 
 
 def _opened(opened: OpenLine, process: UUID | None) -> Row:
-    row: Row = {name: getattr(opened, name) for name in _SHARED}
-    row["attempt_id"] = UUID(opened.attempt_id)
-    row["request_id"] = UUID(opened.request_id)
+    row = _DEFAULTS.copy()
+    row.update(zip(_OPENED, _values_opened(opened), strict=True))
     row["admitted_at"] = at_ms(opened.admitted_ms)
     row["started_at"] = at_ms(opened.started_ms)
-    row["scopes"] = None if opened.scopes is None else [[_scope_key(key), day] for key, day in opened.scopes]
+    row["scopes"] = None if opened.scopes is None else _fitting_scopes(opened.scopes)
     row["process"] = process
+    row["price"] = None if _is_null(opened.price) else opened.price
+    row["trace"] = None if _is_null(opened.trace) else opened.trace
     return row
 
 
-def _fitted(row: Row) -> Row:
-    """Every column of the table, in its order, with a value that it can hold."""
-    return {name: fit(row[name]) if name in row else default for name, default, fit in _COLUMNS}
+def _is_null(value: Json) -> bool:
+    return value is None or value == NULL
 
 
-def _fitter(field: models.Field) -> Callable[[Any], Any]:
-    if isinstance(field, models.CharField):
-        return _text_of_at_most(field.max_length or 0)
-    low, high = _INT_RANGES.get(field.get_internal_type(), (None, None))
-    if low is None or high is None:
-        return lambda value: value
-    if field.name.endswith("_nusd"):
-        low, high = -_MONEY_AT_MOST_NUSD, _MONEY_AT_MOST_NUSD
-    return lambda value: None if value is None else min(max(value, low), high)
+def fit(rows: Sequence[Row]) -> None:
+    """Cut each value to what its column can hold. Hardly one ever is too large, so a column is looked at as a whole."""
+    for name, longest in _LONGEST:
+        texts = [text for row in rows if (text := row[name])]
+        if texts and (max(map(len, texts)) > longest or "\0" in "".join(texts)):
+            for row in rows:
+                row[name] = row[name] and _fitting_text(row[name], longest)
+    for name, low, high in _RANGES:
+        numbers = [number for row in rows if (number := row[name]) is not None]
+        if numbers and (min(numbers) < low or max(numbers) > high):
+            for row in rows:
+                row[name] = None if row[name] is None else min(max(row[name], low), high)
 
 
-def _text_of_at_most(length: int) -> Callable[[str | None], str | None]:
+def _fitting_text(text: str, longest: int) -> str:
     # PostgreSQL has no text with a NUL in it.
-    return lambda text: text[:length].replace("\0", "") if text and ("\0" in text or len(text) > length) else text
+    return text[:longest].replace("\0", "")
+
+
+@lru_cache(maxsize=10_000)
+def _fitting_scopes(scopes: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
+    return tuple((_fitting_text(key, _LONGEST_SCOPE), day) for key, day in scopes)
+
+
+def _range(field: models.Field) -> tuple[int, int]:
+    return _MONEY_RANGE if field.name.endswith("_nusd") else _INT_RANGES[field.get_internal_type()]
 
 
 def _default(field: models.Field) -> Any:
@@ -116,7 +134,8 @@ def _default(field: models.Field) -> Any:
     return "" if isinstance(field, models.CharField) else None
 
 
-_COLUMNS: tuple[tuple[str, Any, Callable[[Any], Any]], ...] = tuple(
-    (field.name, _default(field), _fitter(field)) for field in UsageRecord._meta.concrete_fields
-)
-_scope_key = _text_of_at_most(ScopeUsage._meta.get_field("scope").max_length or 0)
+_FIELDS = UsageRecord._meta.concrete_fields
+_DEFAULTS: Row = {field.name: _default(field) for field in _FIELDS}
+_LONGEST = tuple((field.name, field.max_length or 0) for field in _FIELDS if isinstance(field, models.CharField))
+_RANGES = tuple((field.name, *_range(field)) for field in _FIELDS if field.get_internal_type() in _INT_RANGES)
+_LONGEST_SCOPE = ScopeUsage._meta.get_field("scope").max_length or 0

@@ -10,6 +10,9 @@ import msgspec
 Id = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
 Millis = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]  # up to the year 9999
 Day = Annotated[int, msgspec.Meta(ge=1, le=3_652_059)]  # date.toordinal(), up to the same year
+# Raw where a line was read: it goes into the database as it stands here.
+Json = Mapping[str, Any] | msgspec.Raw | None
+NULL = msgspec.Raw(b"null")
 
 
 # Lines are arrays: new fields go to the end, with a default. A line whose meaning changes gets a new tag (o2 ...).
@@ -42,9 +45,9 @@ class OpenLine(msgspec.Struct, tag="o1", array_like=True, kw_only=True, frozen=T
     prompt_tokens: int
     cost_nusd: int | None
     charge_nusd: int | None
-    price: Mapping[str, Any] | None = None
+    price: Json = None
     session_id: str | None = None
-    trace: Mapping[str, Any] | None = None
+    trace: Json = None
     scopes: tuple[tuple[str, Day], ...] | None = None
 
 
@@ -85,12 +88,21 @@ class CloseLine(msgspec.Struct, tag="c1", array_like=True, kw_only=True, frozen=
     cost_nusd: int | None
     charge_nusd: int | None
     is_cost_reported: bool = False
-    price: Mapping[str, Any] | None = None
+    price: Json = None
+
+
+class _OpenRead(OpenLine, kw_only=True, frozen=True, gc=False):
+    price: msgspec.Raw = NULL
+    trace: msgspec.Raw = NULL
+
+
+class _CloseRead(CloseLine, kw_only=True, frozen=True, gc=False):
+    price: msgspec.Raw = NULL
 
 
 Line = OpenLine | CheckpointLine | CloseLine
 _encode = msgspec.json.Encoder().encode
-decode_lines = msgspec.json.Decoder(list[Line]).decode
+decode_lines = msgspec.json.Decoder(list[_OpenRead | CheckpointLine | _CloseRead]).decode
 
 
 def encode_record(lines: Iterable[Line]) -> bytes:

@@ -15,7 +15,7 @@ from django.db import OperationalError, ProgrammingError, connection
 from billing.ingest import Ingester, backlog, is_ingester_running
 from billing.models import UsageRecord
 from billing.spool import Spool, encode_record, lock_path
-from tests.billing.lines import close_line, open_line
+from tests.billing.lines import PRICE, close_line, open_line
 from tests.billing.sums import assert_hours_are_the_sums_of_rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -101,7 +101,8 @@ def test_a_row_that_the_database_refuses_stops_no_other(
     kept = spool.folder / "refused.jsonl"
     assert stats.rows == UsageRecord.objects.count() == 19
     assert (stats.refused_rows, stats.known_rows) == (1, 0)
-    assert [json.loads(line)["tenant"] for line in kept.read_text().splitlines()] == ["poison"]
+    [refused] = map(json.loads, kept.read_text().splitlines())
+    assert (refused["tenant"], refused["price"]) == ("poison", PRICE)
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert "usage_row_refused" in caplog.text
     assert not spool.path.exists()
