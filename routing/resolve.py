@@ -64,6 +64,15 @@ class Stage:
     needs_price: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What a plain name has led to, for whom. Their rows change without the table's version."""
+
+    stage: Stage
+    key: RouterKeyRow
+    chain: tuple[TenantRow, ...]
+
+
 def resolve(
     table: RoutingTable, names: Sequence[str], caller: Caller, *, at_ms: int, override: Strategy | None = None
 ) -> list[Stage]:
@@ -73,7 +82,13 @@ def resolve(
     malformed tag query.
     """
     stages: list[Stage] = []
+    table.refresh_prices(at_ms)
+    table.forget_outdated()
     for name in names:
+        resolved = table.resolved.get((name, caller.key.ref, override))
+        if resolved is not None and resolved.key is caller.key and resolved.chain == caller.chain:
+            stages.append(resolved.stage)
+            continue
         found = find(table, name, caller, at_ms)
         known = name if isinstance(found, GroupRow) else canonical_name(name)
         if not caller.key.may_ask_for(known) or caller.is_denied(known):
@@ -84,7 +99,10 @@ def resolve(
         else:
             strategy = override or table.rule_for(name) or default_strategy()
             provider = name.partition("/")[0] if found.provider else ""
-            stages.append(Stage(name, None, found.pool, strategy, provider=provider))
+            stage = Stage(name, None, found.pool, strategy, provider=provider)
+            stages.append(stage)
+            if not name.startswith(TAG_PREFIX):  # what has the tags changes without a change of rows
+                table.resolved[name, caller.key.ref, override] = Resolved(stage, caller.key, caller.chain)
     return stages
 
 

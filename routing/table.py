@@ -36,6 +36,9 @@ AT_ONCE, STEP = 32, 4
 _OF_CHANNEL = frozenset(("providers.provider", "channels.channel", "channels.channelkey"))
 NO_POLICIES = Policies(())
 
+# Names of router keys whose meaning is remembered.
+RESOLVED_AT_MOST = 10_000
+
 
 class RoutingTable:
     """The configuration as requests read it. version counts the applied changes that requests can notice."""
@@ -52,6 +55,9 @@ class RoutingTable:
         self.keys_by_digest, self.groups_by_name = self._lookups.keys_by_digest, self._lookups.groups_by_name
         self.provider_names, self.channel_names = self._lookups.provider_names, self._lookups.channel_names
         self.budgets = self._lookups.budgets
+        # routing.resolve's: what plain names have led to since the version below.
+        self.resolved: dict[Any, Any] = {}
+        self._resolved_version = 0
         self._channels: dict[int, ChannelRecord] = {}
         self._price_ends = PriceEnds()
         self._refreshing_ms = 0  # for this moment prices are brought up to date in the background; 0: they are not
@@ -94,6 +100,12 @@ class RoutingTable:
     def tagged(self, tags: frozenset[str]) -> Pool:
         """Every offering that has all of the tags; `free`: it costs nothing now."""
         return Pool({}, self._all.selections.of_tags(tags), self._all)
+
+    def forget_outdated(self) -> None:
+        """Empty `resolved` if the table has changed since it was filled, or if it has grown large."""
+        if self._resolved_version != self.version or len(self.resolved) > RESOLVED_AT_MOST:
+            self.resolved.clear()
+            self._resolved_version = self.version
 
     def rule_for(self, name: str) -> Strategy | None:
         """The strategy of the rule that fits a requested name best: the name itself, else the longest beginning."""

@@ -312,3 +312,36 @@ def test_a_tag_query_is_the_same_in_every_spelling(name: str) -> None:
     assert status(denied=["tag:M1"]) == 403
     assert status(allowed=["tag:M1"]) == 200
     assert status(allowed=["tag:m2"]) == 403
+
+
+@pytest.mark.parametrize(
+    ("label", "ref", "row", "before", "after"),
+    [
+        ("accounts.routerkey", 2, t.router_key(2, 2, allowed=patterns_of(["o1"])), {2}, 403),
+        ("accounts.routerkey", 2, t.router_key(2, 2, denied=patterns_of(["o*"])), {2}, 403),
+        ("accounts.routerkey", 2, t.router_key(2, 4), {2}, 404),
+        ("accounts.tenant", 2, t.tenant(2, None), {2}, 404),
+        ("channels.channel", 2, t.channel(2, 1, owner=APART), {2}, 404),
+        ("channels.offering", 2, t.offering(2, 2, 2, aliases=("other",)), {2}, {2}),
+        ("channels.offering", 2, None, {2}, 404),
+        ("channels.offering", 3, t.offering(3, 3, 2, aliases=("o2",)), {2}, {2, 3}),
+    ],
+    ids=["allowed", "denied", "other tenant", "tenant moved", "other owner", "same", "gone", "one more"],
+)
+def test_what_a_name_has_meant_is_not_remembered_beyond_a_change(
+    label: str, ref: int, row: Any, before: set[int], after: set[int] | int
+) -> None:
+    table = a_table()
+    for _request in range(3):
+        assert served_by(table, "o2", 2) == before
+
+    table.put(label, ref, row)
+
+    for _request in range(3):
+        assert served_by(table, "o2", 2) == after
+
+
+def test_what_one_key_may_ask_for_says_nothing_of_another() -> None:
+    table = a_table(("accounts.routerkey", t.router_key(9, 2, allowed=patterns_of(["o1"]))))
+
+    assert [served_by(table, "o2", key) for key in (2, 9, 4, 2, 9, 4)] == [{2}, 403, 404, {2}, 403, 404]
