@@ -70,6 +70,9 @@ class AttemptAccount:
     first_content_ms: int | None = None
     is_closed: bool = False
     tokens: int = 0  # of prompt and answer, once it is closed
+    # What was charged for last: an answer is told its charge before it is closed with it.
+    _charged: Usage | None = None
+    _charge: int | None = None
 
     @property
     def tag(self) -> str:
@@ -78,7 +81,10 @@ class AttemptAccount:
 
     def charge_of(self, usage: Usage) -> int | None:
         """The charge for a usage, from our price; None where the price is not known."""
-        return cost_of(usage, self.rates, self.usd_per_unit, self.facts.admitted_ms)
+        if usage is not self._charged:
+            self._charged = usage
+            self._charge = cost_of(usage, self.rates, self.usd_per_unit, self.facts.admitted_ms)
+        return self._charge
 
     def estimate(self, completion_tokens: int) -> Usage:
         """The usage where the upstream has not said: our count of the prompt and of what it sent."""

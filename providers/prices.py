@@ -172,8 +172,11 @@ FREE = Rates(input=Decimal(0), output=Decimal(0), source="free")
 
 def rates_at(history: Sequence[Rates], at_ms: int) -> Rates | None:
     """The rates in force at a moment: the latest that has begun; None where none has."""
-    begun = [rates for rates in history if rates.effective_from_ms <= at_ms]
-    return max(begun, key=lambda rates: rates.effective_from_ms) if begun else None
+    found = None
+    for rates in history:
+        if rates.effective_from_ms <= at_ms and (found is None or rates.effective_from_ms > found.effective_from_ms):
+            found = rates
+    return found
 
 
 def check_tiers(value: Any) -> tuple[Tier, ...]:

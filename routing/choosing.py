@@ -33,6 +33,7 @@ class Choices:
     _at: int = 0  # the stage of what was taken last
     _above: int = -1  # only contexts longer than this
     _has_begun: bool = False
+    _is_exhausted: bool = False  # everything was ranked and handed out to those that wait
     _waiting: list[tuple[Candidate, Ranking]] = field(default_factory=list)  # the last one is the next one
     _seen: set[int] = field(default_factory=set)
 
@@ -102,11 +103,14 @@ class Choices:
 
     def _fill(self) -> bool:
         """Whether there was more to put behind those that wait: the rest of what was ranked, or the next stage's."""
+        if self._is_exhausted:
+            return False
         for ranking in self.rankings:
             if more := list(islice(ranking.rest, SHORTLIST)):
                 self._append(more, ranking)
                 return True
-        return self._rank_next_stage()
+        self._is_exhausted = not self._rank_next_stage()
+        return not self._is_exhausted
 
     def _rank_next_stage(self) -> bool:
         index = len(self.rankings)

@@ -33,6 +33,8 @@ def needs_of(body: Mapping[str, Any]) -> int:
     if body.get("audio") or (type(modalities) is list and "audio" in modalities):
         needs |= _AUDIO
     for message in body["messages"]:
+        if type(message.get("content")) is str and len(message) == 2 and message["role"] not in _TOOL_ROLES:
+            continue  # a role and a text: most messages
         if message["role"] in _TOOL_ROLES or message.get("tool_calls") or message.get("function_call"):
             needs |= _TOOLS
         if message.get("audio"):  # an earlier answer that was spoken

@@ -18,6 +18,7 @@ DONE = b"[DONE]"
 BYTES_PER_TOKEN = 4
 MESSAGE_TOKENS = 4
 IMAGE_TOKENS = 765
+_CACHED = frozenset(("prompt_cache_hit_tokens", "cached_tokens"))
 _NOT_TEXT = frozenset(("role", "id", "type", "data"))
 # A stream whose events carry more than so many bytes of text on average does not send token by token.
 TOKEN_EVENT_BYTES = 12
@@ -59,9 +60,15 @@ def error_object(doc: Mapping[str, Any]) -> Any:
     return found or next((choice["error"] for choice in choices_of(doc) if choice.get("error")), None)
 
 
+def _says_anything(details: Any) -> bool:
+    return type(details) is dict and any(details.values())
+
+
 def _count(source: Any, name: str) -> int:
     """A count of tokens; some vendors send whole numbers as 12.0."""
     value = source.get(name) if isinstance(source, dict) else None
+    if type(value) is int and 0 <= value < MOST_TOKENS:
+        return value
     return int(value) if value and _is_count(value) else 0
 
 
@@ -76,6 +83,8 @@ def is_usage(found: Any) -> bool:
 
 
 def _is_count(value: Any) -> bool:
+    if type(value) is int:
+        return 0 <= value < MOST_TOKENS
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < MOST_TOKENS
 
 
@@ -85,11 +94,15 @@ def read_usage(found: Mapping[str, Any]) -> Usage:
     cost = found.get("cost")
     has_cost = isinstance(cost, int | float) and not isinstance(cost, bool) and 0 <= cost < MOST_USD
     prompt_tokens = _count(found, "prompt_tokens")
-    has_completion = _is_count(found.get("completion_tokens"))
-    rest = max(0, _count(found, "total_tokens") - prompt_tokens)
+    if _is_count(found.get("completion_tokens")):
+        completion_tokens = _count(found, "completion_tokens")
+    else:
+        completion_tokens = max(0, _count(found, "total_tokens") - prompt_tokens)
+    if not (has_cost or _says_anything(prompt) or _says_anything(completion) or found.keys() & _CACHED):
+        return Usage(prompt_tokens, completion_tokens)  # most answers
     return Usage(
         prompt_tokens=prompt_tokens,
-        completion_tokens=_count(found, "completion_tokens") if has_completion else rest,
+        completion_tokens=completion_tokens,
         # DeepSeek: prompt_cache_hit_tokens beside the details; Moonshot: cached_tokens at the top
         cached_tokens=_count(prompt, "cached_tokens")
         or _count(found, "prompt_cache_hit_tokens")
@@ -108,7 +121,9 @@ def usage_in(doc: Mapping[str, Any]) -> dict[str, Any] | None:
 
     Groq puts it into x_groq, Moonshot into the choice.
     """
-    for holder in (doc, doc.get("x_groq"), *choices_of(doc)):
+    if is_usage(doc.get("usage")):
+        return dict(doc["usage"])
+    for holder in (doc.get("x_groq"), *choices_of(doc)):
         if isinstance(holder, dict) and is_usage(holder.get("usage")):
             return dict(holder["usage"])
     return None

@@ -64,6 +64,8 @@ class HotRequest(Request):
         super().__init__(request, _PARSERS, _AUTHENTICATORS, _NEGOTIATOR)
         # Else it would hold itself, and every request would be left for the garbage collector to find.
         self.parser_context.clear()
+        # By DRF's own way to an attribute of Django's request each look costs a failed one before it.
+        self.META = request.META
         self._caller: Caller | None = None
         self._parsed: dict[str, Any] | None = None
 

@@ -8,7 +8,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import nullcontext
 from io import BytesIO
 from typing import Any, Protocol
 
@@ -42,7 +41,6 @@ LINE = "smartrouter.line"
 PATH_SHOWN_AT_MOST = 200
 URLCONF = "routing.urls"
 _views: dict[str, Callable[..., Awaitable[HttpResponseBase]]] = {}
-_DEFAULT_LANGUAGE = nullcontext()
 
 
 class Line(Protocol):
@@ -61,11 +59,16 @@ class Line(Protocol):
         ...
 
 
-async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+def handle(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
     """Serve one request, in its own language."""
     language = language_of(scope["headers"])
-    with override(language) if language else _DEFAULT_LANGUAGE:
-        await Exchange(scope, receive, send).run()
+    exchange = Exchange(scope, receive, send)
+    return _run_in(language, exchange) if language else exchange.run()
+
+
+async def _run_in(language: str, exchange: "Exchange") -> None:
+    with override(language):
+        await exchange.run()
 
 
 def abort_connection(send: Send) -> None:

@@ -11,9 +11,8 @@ from routing.endpoints.entry import LINE, Headers
 HEAD_AT_MOST = 64 * 1024
 # So many requests may wait on a connection behind the one that is answered before no more is read from it.
 WAITING_AT_MOST = 8
-
-
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_CLOSE = (b"connection", b"close")
 
 
 class Line:
@@ -61,12 +60,11 @@ class Line:
         if cycle.disconnected:
             return True
         is_last = not cycle.keep_alive
-        lines = [STATUS_LINE[status]]
-        for name, value in (*cycle.default_headers, *headers):
-            if name == b"connection" and value == b"close":
-                is_last = True
-            else:
-                lines.append(b"%b: %b\r\n" % (name, value))
+        headers = [*cycle.default_headers, *headers]
+        if _CLOSE in headers:
+            is_last = True
+            headers = [each for each in headers if each != _CLOSE]
+        lines = [STATUS_LINE[status], *[b"%b: %b\r\n" % each for each in headers]]
         if is_last:
             lines.append(b"connection: close\r\n")
         head = b"".join(lines)

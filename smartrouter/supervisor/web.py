@@ -46,11 +46,11 @@ class Startup:
         self.refusal: str | None = None
         self._language = get_language()
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan":
-            await self._application(scope, receive, send)
-            return
+    def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> Awaitable[None]:
+        live = self._live if scope["type"] == "lifespan" else self._application
+        return live(scope, receive, send)
 
+    async def _live(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         async def send_quietly(message: Message) -> None:
             if message["type"] == "lifespan.startup.failed":
                 self.refusal = str(message.get("message") or "")
