@@ -100,10 +100,7 @@ def _budget_of(standing: Standing) -> dict[str, Any]:
 
 
 def _remaining(standing: Standing) -> int | None:
-    """What is not spent; None without a hard limit, and where it is not known.
-
-    What is held is left out: most of it is what processes have set aside for requests that may come.
-    """
+    """What is neither spent nor held; None without a hard limit, and where it is not known."""
     if standing.limit.limit is None or standing.spent is None:
         return None
-    return max(0, standing.limit.limit - standing.spent)
+    return max(0, standing.limit.limit - standing.spent - standing.held)

@@ -38,7 +38,9 @@ _BUDGET = inline_serializer(
         "limit": _amount("What must not be exceeded. Null: the budget only warns."),
         "soft_limit": _amount("From where operators are warned. Null: nowhere."),
         "used": _amount("By all requests in this window. Null: not known now."),
-        "remaining": _amount("What is not used; requests under way may take it. Null: not limited, or not known now."),
+        "remaining": _amount(
+            "What is neither used nor held by requests under way. Null: not limited, or not known now."
+        ),
     },
 )
 
