@@ -32,7 +32,10 @@ class BudgetRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How one budget stands. spent: by all, as last heard; None: not known. resets_ms: None: never."""
+    """How one budget stands. spent: by all, as last heard; None: not known. resets_ms: None: never.
+
+    held: by requests here, and by other processes for theirs, under way or to come.
+    """
 
     scope: Scope
     limit: Limit

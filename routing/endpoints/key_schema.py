@@ -39,7 +39,8 @@ _BUDGET = inline_serializer(
         "soft_limit": _amount("From where operators are warned. Null: nowhere."),
         "used": _amount("By all requests in this window. Null: not known now."),
         "remaining": _amount(
-            "What is neither used nor held by requests under way. Null: not limited, or not known now."
+            "What is neither used nor held by requests under way; for some seconds after a request it may be less by what "
+            "was set aside for the next ones. Null: not limited, or not known now."
         ),
     },
 )

@@ -126,11 +126,14 @@ def test_what_was_used_is_told(stack: Stack) -> None:
     status, _headers, _body = stack.post({"model": "m", "messages": [{"role": "user", "content": "hi"}]}, CHILD_KEY)
     assert status == 200
     until = time.monotonic() + 60
-    while (after := budgets(account(stack, CHILD_KEY))["tenant", "requests", "day"])["used"] == before["used"]:
-        assert time.monotonic() < until, after
+    used = before["used"] + 1
+    # What a process has set aside for further requests it gives back within seconds.
+    while True:
+        after = budgets(account(stack, CHILD_KEY))["tenant", "requests", "day"]
+        if (after["used"], after["remaining"], after["limit"]) == (used, 50 - used, 50):
+            break
+        assert after["remaining"] <= 50 - after["used"] and time.monotonic() < until, after
         time.sleep(0.1)
-
-    assert (after["used"], after["remaining"], after["limit"]) == (before["used"] + 1, 49 - before["used"], 50)
 
 
 def test_of_budgets_of_others_only_the_window_is_told(stack: Stack) -> None:
