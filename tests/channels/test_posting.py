@@ -1,6 +1,7 @@
 """How requests are posted: their heads, and the connections that they leave behind."""
 
 import asyncio
+import time
 
 import aiohttp
 import pytest
@@ -114,3 +115,30 @@ async def test_a_dropped_answer_leaves_nothing_to_be_sent() -> None:
         reply.close()
         await asyncio.wait_for(lost.wait(), 30)
     server.close()
+
+
+async def test_a_connection_that_the_upstream_has_left_is_not_used_again() -> None:
+    """Its goodbye is there, but the event loop has not read it yet."""
+    served = 0
+
+    class Upstream(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
+            self._transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            nonlocal served
+            served += data.count(b"POST ")
+            self._transport.write(plain(200, b"{}"))
+            self._transport.close()
+
+    server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", 0)
+    target = Target(URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"))
+    async with open_session(AddressPolicy.parse(["127.0.0.0/8"])) as session:
+        for _ in range(50):
+            reply = await post(session, target, {}, b"{}", timeout=CONNECTING)
+            assert await reply.content.read() == b"{}"
+            time.sleep(0.002)  # the goodbye arrives, and nobody reads it
+    server.close()
+
+    assert served == 50

@@ -7,6 +7,7 @@ as they are.
 
 import asyncio
 import re
+import select
 from collections.abc import Mapping
 
 import aiohttp
@@ -19,6 +20,8 @@ from .hot import ACCEPT_ENCODING, MAX_FIELD_BYTES, MAX_HEADERS, MAX_LINE_BYTES, 
 
 # A smaller body is sent with the headers in one piece; copying a larger one costs more than a second write.
 JOINED_AT_MOST = 64 * 1024
+# So many connections that the upstream has left are passed over; a new one is taken as it is.
+LEFT_AT_MOST = 8
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _DEFAULTS = {"user-agent": f"User-Agent: {USER_AGENT}\r\n", "accept": "Accept: */*\r\n"}
 _ALL_DEFAULTS = "".join(_DEFAULTS.values())
@@ -111,6 +114,11 @@ async def post(
     if connector is None:
         raise RuntimeError("Session is closed")
     connection = await connector.connect(target.way, [], timeout)
+    for _again in range(LEFT_AT_MOST):
+        if not _has_news(connection):
+            break
+        _drop(connection)
+        connection = await connector.connect(target.way, [], timeout)
     try:
         protocol = connection.protocol
         assert protocol is not None
@@ -143,6 +151,22 @@ async def post(
     # under TLS nobody can say whether all was.
     is_kept = len(payload) <= JOINED_AT_MOST or message.code == 200
     return Reply(connection, message, content, is_kept=is_kept)
+
+
+def _has_news(connection: Connection) -> bool:
+    """Whether something came that nobody asked for: most often the upstream's goodbye, which the event loop has not read yet.
+
+    A request that is sent after that fails without an answer.
+    """
+    transport = connection.transport
+    if transport is None or transport.is_closing():
+        return False  # found out when it is written to
+    descriptor = transport.get_extra_info("socket").fileno()
+    if descriptor < 0:
+        return False
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _drop(connection: Connection) -> None:
