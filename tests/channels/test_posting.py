@@ -1,6 +1,7 @@
 """How requests are posted: their heads, and the connections that they leave behind."""
 
 import asyncio
+import contextlib
 import time
 
 import aiohttp
@@ -142,3 +143,29 @@ async def test_a_connection_that_the_upstream_has_left_is_not_used_again() -> No
     server.close()
 
     assert served == 50
+
+
+async def test_a_new_connection_is_used_whatever_the_upstream_says_first() -> None:
+    """As TLS does, with its session tickets: it is no goodbye."""
+    connections = 0
+
+    class Upstream(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            nonlocal connections
+            connections += 1
+            assert isinstance(transport, asyncio.Transport)
+            transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            self._transport.write(plain(200, b"{}"))
+
+    server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", 0)
+    target = Target(URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"))
+    async with open_session(AddressPolicy.parse(["127.0.0.0/8"])) as session:
+        with contextlib.suppress(aiohttp.ClientError):  # where the words were read before there was a reader
+            reply = await post(session, target, {}, b"{}", timeout=CONNECTING)
+            assert await reply.content.read() == b"{}"
+    server.close()
+
+    assert connections == 1

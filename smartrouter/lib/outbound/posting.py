@@ -20,7 +20,7 @@ from .hot import ACCEPT_ENCODING, MAX_FIELD_BYTES, MAX_HEADERS, MAX_LINE_BYTES, 
 
 # A smaller body is sent with the headers in one piece; copying a larger one costs more than a second write.
 JOINED_AT_MOST = 64 * 1024
-# So many connections that the upstream has left are passed over; a new one is taken as it is.
+# So many connections that the upstream has left are passed over.
 LEFT_AT_MOST = 8
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _DEFAULTS = {"user-agent": f"User-Agent: {USER_AGENT}\r\n", "accept": "Accept: */*\r\n"}
@@ -156,9 +156,12 @@ async def post(
 def _has_news(connection: Connection) -> bool:
     """Whether something came that nobody asked for: most often the upstream's goodbye, which the event loop has not read yet.
 
-    A request that is sent after that fails without an answer.
+    A request that is sent after that fails without an answer. Only of connections that were used before: on a new one TLS
+    sends its session tickets unasked.
     """
-    transport = connection.transport
+    transport, protocol = connection.transport, connection.protocol
+    if protocol is None or protocol._parser is None:  # it gets one with its first request
+        return False
     if transport is None or transport.is_closing():
         return False  # found out when it is written to
     descriptor = transport.get_extra_info("socket").fileno()
